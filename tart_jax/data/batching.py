@@ -1,0 +1,165 @@
+"""From examples to fixed-shape arrays: documents, instruction, tokens, masks and hashes."""
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt32
+
+from tart_jax.data import instructions
+from tart_jax.data.examples import TrainingExample
+from tart_jax.data.tokenization import Tokenizer, pad
+from tart_jax.types import Document, InputError
+
+DUPLICATES = ("id", "text", "none")
+Batch = dict[str, np.ndarray]
+
+# Kinds of document, as in `document_kind`.
+POSITIVE, RANDOM, HARD, UNFOLLOWING, PADDING = 0, 1, 2, 3, -1
+
+
+class Row(NamedTuple):
+    """One sampled query: text with instruction, documents (the positive first), their kinds.
+
+    positives: every known positive, the sampled one first; what must not count as a negative.
+    """
+
+    query: str
+    documents: tuple[Document, ...]
+    kinds: tuple[int, ...]
+    positives: tuple[Document, ...]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """TART's sampling (appendix C.1 and its code): one positive and `num_negatives` negatives.
+
+    Binomial(num_negatives, hard_ratio) of them are hard or unfollowing, the rest random; both
+    without replacement and no more than the example has. An instruction is drawn from those that
+    `table` has for the example's task, and left out with probability `instruction_dropout`.
+    """
+
+    table: Mapping[str, tuple[str, ...]]
+    num_negatives: int
+    hard_ratio: float
+    instruction_dropout: float
+    order: instructions.Order
+    separator: str
+
+    def __call__(self, example: TrainingExample, rng: np.random.Generator) -> Row:
+        """All randomness comes from `rng`, so a row is a function of the example and its seed."""
+        chosen = int(rng.integers(len(example.positives)))
+        positive = example.positives[chosen]
+        others = example.positives[:chosen] + example.positives[chosen + 1 :]
+        num_hard = int(rng.binomial(self.num_negatives, self.hard_ratio))
+        hard = [(document, HARD) for document in example.hard_negatives]
+        hard += [(document, UNFOLLOWING) for document in example.unfollowing_negatives]
+        hard = _draw(hard, num_hard, rng)
+        plain = [(document, RANDOM) for document in example.negatives]
+        negatives = _draw(plain, self.num_negatives - len(hard), rng) + hard
+        instruction = self._instruction(example, rng)
+        query = instructions.join(
+            example.query, instruction, order=self.order, separator=self.separator
+        )
+        documents, kinds = zip((positive, POSITIVE), *negatives, strict=True)
+        return Row(query, documents, kinds, (positive, *others))
+
+    def _instruction(self, example: TrainingExample, rng: np.random.Generator) -> str:
+        dropped = rng.random() < self.instruction_dropout
+        if example.instruction is not None:
+            return "" if dropped else example.instruction
+        if not self.table:
+            return ""
+        if example.task not in self.table:
+            raise InputError(
+                f"the instruction table has no row for the task {example.task!r} of query"
+                f" {example.query_id!r}; it has {', '.join(sorted(self.table))}."
+            )
+        wordings = self.table[example.task]
+        wording = wordings[int(rng.integers(len(wordings)))]
+        return "" if dropped else wording
+
+
+def _draw(
+    documents: list[tuple[Document, int]], count: int, rng: np.random.Generator
+) -> list[tuple[Document, int]]:
+    chosen = rng.permutation(len(documents))[:count]
+    return [documents[index] for index in chosen]
+
+
+class Collator:
+    """Rows to arrays whose shapes depend on nothing but the options (n = 1 + num_negatives).
+
+    query_tokens int32 [b lq], query_mask bool [b lq], document_tokens int32 [b n l],
+    document_mask bool [b n l], document_valid bool [b n], document_kind int8 [b n],
+    document_hash uint32 [b n 2], positive_hash uint32 [b p 2]: all known positives (up to
+    `known_positives`), the sampled one repeated where there are fewer.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        num_negatives: int,
+        query_length: int,
+        document_length: int,
+        duplicates: str,
+        known_positives: int,
+    ):
+        if duplicates not in DUPLICATES:
+            raise InputError(f"duplicates {duplicates!r} is not one of {', '.join(DUPLICATES)}.")
+        # A tokenizer keeps its last length as state: with one copy for each length, threads do not
+        # get into each other's way, nor into that of an evaluation while batches are prepared.
+        self._query, self._document = copy.deepcopy(tokenizer), copy.deepcopy(tokenizer)
+        self._query.encode([""], query_length)
+        # An unused place still runs through the encoder: it holds the empty text, not no tokens.
+        self._empty = self._document.encode([""], document_length)[0]
+        self.num_documents = 1 + num_negatives
+        self.query_length, self.document_length = query_length, document_length
+        self.duplicates, self.known_positives = duplicates, known_positives
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        b, n = len(rows), self.num_documents
+        texts = [document.contents() for row in rows for document in row.documents]
+        encoded = iter(self._document.encode(texts, self.document_length))
+        kinds = np.full((b, n), PADDING, np.int8)
+        hashes = np.zeros((b, n, 2), np.uint32)
+        filled = []
+        for i, row in enumerate(rows):
+            count = len(row.documents)
+            filled += [next(encoded) for _ in range(count)] + [self._empty] * (n - count)
+            kinds[i, :count] = row.kinds
+            if self.duplicates != "none":
+                hashes[i, :count] = [hash_of(d, self.duplicates) for d in row.documents]
+        queries = self._query.encode([row.query for row in rows], self.query_length)
+        pad_id = self._query.pad_id
+        query_tokens, query_mask = pad(queries, b, self.query_length, pad_id)
+        tokens, mask = pad(filled, b * n, self.document_length, pad_id)
+        return {
+            "query_tokens": query_tokens,
+            "query_mask": query_mask,
+            "document_tokens": tokens.reshape(b, n, -1),
+            "document_mask": mask.reshape(b, n, -1),
+            "document_valid": kinds != PADDING,
+            "document_kind": kinds,
+            "document_hash": hashes,
+            "positive_hash": np.stack([self._positives(row) for row in rows]),
+        }
+
+    def _positives(self, row: Row) -> UInt32[np.ndarray, "p 2"]:
+        if self.duplicates == "none":  # documents hash to 0 and 0 there: nothing ever matches
+            return np.ones((self.known_positives, 2), np.uint32)
+        known = row.positives[: self.known_positives]
+        known += (row.positives[0],) * (self.known_positives - len(known))
+        return np.stack([hash_of(document, self.duplicates) for document in known])
+
+
+def hash_of(document: Document, duplicates: str) -> UInt32[np.ndarray, "2"]:
+    """64 bits of the document's id, or of its text with case and white space evened out."""
+    key = document.doc_id
+    if duplicates == "text" or not key:
+        key = " ".join(document.contents().casefold().split())
+    return np.frombuffer(hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest(), "<u4")

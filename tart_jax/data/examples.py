@@ -1,0 +1,106 @@
+"""The training example: one query of one task, what answers it, and what does not."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tart_jax import io
+from tart_jax.types import Document, InputError
+
+DOCUMENT_FIELDS = ("positives", "negatives", "hard_negatives", "unfollowing_negatives")
+FIELDS = ("task", "query_id", "query", *DOCUMENT_FIELDS, "instruction")
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """One query with its documents: positives, random, hard and unfollowing negatives (TART, 4.2).
+
+    negatives: random documents of the task's corpus.
+    hard_negatives: documents near the query that do not answer it.
+    unfollowing_negatives: documents that answer the query but not the instruction.
+    instruction: wins over the instruction table; "" says "none", None says "take the table's".
+    """
+
+    task: str
+    query_id: str
+    query: str
+    positives: tuple[Document, ...]
+    negatives: tuple[Document, ...] = ()
+    hard_negatives: tuple[Document, ...] = ()
+    unfollowing_negatives: tuple[Document, ...] = ()
+    instruction: str | None = None
+
+
+def parse(record: Mapping[str, Any], where: str) -> TrainingExample:
+    """A JSON object as an example; `where` (file and line) goes into the error of a bad one."""
+    unknown = sorted(set(record) - set(FIELDS))
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(FIELDS)}.")
+    for key in ("task", "query_id", "query"):
+        if not isinstance(record.get(key), str) or not record[key].strip():
+            raise InputError(
+                f"{where}: {key!r} should be a non-empty string, not {record.get(key)!r}."
+            )
+    instruction = record.get("instruction")
+    if instruction is not None and not isinstance(instruction, str):
+        raise InputError(
+            f"{where}: 'instruction' should be a string or left out, not {instruction!r}."
+        )
+    documents = {
+        key: _documents(record.get(key, ()), f"{where}: {key!r}") for key in DOCUMENT_FIELDS
+    }
+    if not documents["positives"]:
+        raise InputError(f"{where}: 'positives' is empty; an example needs at least one positive.")
+    return TrainingExample(
+        record["task"], record["query_id"], record["query"], **documents, instruction=instruction
+    )
+
+
+def _documents(records: Any, where: str) -> tuple[Document, ...]:
+    if not isinstance(records, list | tuple):
+        raise InputError(f"{where} should be a list of documents, not {str(records)[:80]!r}.")
+    documents = []
+    for index, record in enumerate(records):
+        fields = record if isinstance(record, Mapping) else {}
+        doc_id, text, title = fields.get("doc_id"), fields.get("text"), fields.get("title") or ""
+        if not (
+            isinstance(doc_id, str)
+            and isinstance(text, str)
+            and isinstance(title, str)
+            and (text or title)
+        ):
+            raise InputError(
+                f"{where}, document {index}, should be an object with the strings doc_id, text and"
+                f" (optionally) title, not {str(record)[:80]!r}."
+            )
+        documents.append(Document(doc_id, text, title))
+    return tuple(documents)
+
+
+def to_record(example: TrainingExample) -> dict[str, Any]:
+    """The JSON object that `parse` reads."""
+    record: dict[str, Any] = {
+        "task": example.task,
+        "query_id": example.query_id,
+        "query": example.query,
+    }
+    for key in DOCUMENT_FIELDS:
+        record[key] = [
+            {"doc_id": document.doc_id, "title": document.title, "text": document.text}
+            for document in getattr(example, key)
+        ]
+    if example.instruction is not None:
+        record["instruction"] = example.instruction
+    return record
+
+
+def read(path: str | Path) -> Iterator[TrainingExample]:
+    """The examples of a JSON-lines file, gzip or not; a bad line is refused with its number."""
+    for number, record in io.read_jsonl(path):
+        yield parse(record, f"{path}: line {number}")
+
+
+def write(path: str | Path, examples: Iterable[TrainingExample]) -> int:
+    """Writes one line per example; returns how many."""
+    return io.write_jsonl(path, map(to_record, examples))

@@ -1,0 +1,192 @@
+"""One face over Hugging Face tokenizers, and padding to fixed shapes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers.implementations import BertWordPieceTokenizer
+
+from tart_jax import io
+from tart_jax.data import hub
+from tart_jax.types import InputError
+
+# Vocabularies that transformers turns into a tokenizer: byte-level BPE, sentencepiece.
+CONVERTED = ("vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+# What a model directory may hold beside its weights so that others can tokenize as we do.
+FILES = (
+    *("tokenizer.json", "vocab.txt", *CONVERTED, "merges.txt"),
+    *("tokenizer_config.json", "special_tokens_map.json"),
+)
+
+
+class Tokenizer:
+    """Texts to token ids. Knows only the text side: lengths are asked for at each call.
+
+    Padding and truncation baked into `tokenizer.json` are dropped at loading: MiniLM's file says
+    128 for both, while the model reads 256.
+    """
+
+    def __init__(self, fast: FastTokenizer, options: dict[str, Any]):
+        fast.no_padding()
+        fast.no_truncation()
+        self._fast = fast
+        self._options = options
+        self._fingerprint = hashlib.sha256(fast.to_str().encode("utf-8")).hexdigest()
+        self._max_length: int | None = None
+        self.separator = self._special("sep_token", ("[SEP]", "</s>"))
+        self.pad_id = self._fast.token_to_id(self._special("pad_token", ("[PAD]", "<pad>"))) or 0
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Tokenizer":
+        """The tokenizer of a model directory, or of a hub id.
+
+        Reads `tokenizer.json`, else `vocab.txt` (BERT's word pieces).
+        Anything else transformers converts. InputError: nothing of it is there, or it is broken.
+        """
+        directory = hub.locate(source, FILES)
+        options = _options(directory)
+        try:
+            if (directory / "tokenizer.json").is_file():
+                return cls(FastTokenizer.from_file(str(directory / "tokenizer.json")), options)
+            if (directory / "vocab.txt").is_file():
+                return cls(_word_pieces(directory / "vocab.txt", options), options)
+            if any((directory / name).is_file() for name in CONVERTED):
+                return cls(_converted(directory), options)
+        except InputError:
+            raise
+        except Exception as error:  # the Rust library raises bare Exception
+            raise InputError(f"{directory}: the tokenizer cannot be read ({error}).") from error
+        raise InputError(
+            f"{directory} has no {' or '.join(('tokenizer.json', 'vocab.txt', *CONVERTED))};"
+            " copy the tokenizer there."
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token id: what an embedding table must hold."""
+        return max(self._fast.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def model_max_length(self) -> int | None:
+        """The length that `tokenizer_config.json` names; None where it names none."""
+        length = self._options.get("model_max_length")
+        # Hugging Face writes 1e30 for "no limit".
+        return int(length) if isinstance(length, int | float) and 0 < length < 1e9 else None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over vocabulary, normaliser and special tokens; not padding and truncation."""
+        return self._fingerprint
+
+    def encode(self, texts: Sequence[str], max_length: int) -> list[np.ndarray]:
+        """Token ids of each text, int32 [l] with l <= max_length, special tokens included.
+
+        Longer texts are cut at the end; the final special token stays. Special tokens written out
+        in a text (`[SEP]`) become that token, which is how instructions are joined to queries.
+        """
+        specials = self._fast.num_special_tokens_to_add(False)
+        if max_length <= specials:
+            raise InputError(
+                f"max_length {max_length} leaves no room beside {specials} special tokens."
+            )
+        if max_length != self._max_length:
+            self._fast.enable_truncation(max_length)
+            self._max_length = max_length
+        return [
+            np.asarray(encoding.ids, np.int32)
+            for encoding in self._fast.encode_batch_fast(list(texts))
+        ]
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of token ids, special tokens included: for looking, not for round trips."""
+        return self._fast.decode([int(token) for token in ids], skip_special_tokens=False)
+
+    def save(self, directory: str | Path) -> None:
+        """Writes `tokenizer.json` and what the Hugging Face libraries want beside it."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        plain = FastTokenizer.from_str(self._fast.to_str())
+        plain.no_truncation()
+        plain.save(str(directory / "tokenizer.json"))
+        special = {
+            name: self._text(value)
+            for name, value in self._options.items()
+            if name.endswith("_token") and isinstance(value, str | dict)
+        }
+        io.write_json(directory / "special_tokens_map.json", special)
+        # A path or hub name of the machine that loaded it has no place in a copy.
+        options = {k: v for k, v in self._options.items() if k != "name_or_path"}
+        io.write_json(
+            directory / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **options}
+        )
+        if json.loads(plain.to_str())["model"]["type"] == "WordPiece":
+            ids = plain.get_vocab(with_added_tokens=True)
+            words = sorted(ids, key=lambda word: ids[word])
+            (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The Rust object pickles as its JSON; data-loading workers rely on it.
+        return self.__dict__
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        return value["content"] if isinstance(value, dict) else value
+
+    def _special(self, name: str, usual: tuple[str, ...]) -> str:
+        """The text of a special token: as the options say, else the usual one that is known."""
+        named = self._options.get(name)
+        for text in (self._text(named), *usual) if named else usual:
+            if self._fast.token_to_id(text) is not None:
+                return text
+        raise InputError(
+            f"The tokenizer knows no {name} (tried {', '.join(usual)}); "
+            "name it in tokenizer_config.json."
+        )
+
+
+def pad(
+    rows: Sequence[np.ndarray], rows_to: int, length: int, pad_id: int
+) -> tuple[Int[np.ndarray, "b l"], Bool[np.ndarray, "b l"]]:
+    """Rows of token ids as one array [rows_to, length] int32 and its mask, True at real tokens.
+
+    Padding is on the right; rows beyond `len(rows)` are all padding (mask False).
+    """
+    longest = max((len(row) for row in rows), default=0)
+    if len(rows) > rows_to or longest > length:
+        raise ValueError(
+            f"{len(rows)} rows of up to {longest} tokens do not fit into {rows_to} x {length}."
+        )
+    tokens = np.full((rows_to, length), pad_id, np.int32)
+    mask = np.zeros((rows_to, length), np.bool_)
+    for index, row in enumerate(rows):
+        tokens[index, : len(row)] = row
+        mask[index, : len(row)] = True
+    return tokens, mask
+
+
+def _options(directory: Path) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the later wins
+        if (directory / name).is_file():
+            options.update(io.read_json(directory / name))
+    return options
+
+
+def _word_pieces(vocab: Path, options: dict[str, Any]) -> FastTokenizer:
+    pieces = BertWordPieceTokenizer(
+        str(vocab),
+        lowercase=options.get("do_lower_case", True),
+        strip_accents=options.get("strip_accents"),
+        handle_chinese_chars=options.get("tokenize_chinese_chars", True),
+    )
+    return pieces._tokenizer  # the wrapper offers no other way to its inner tokenizer
+
+
+def _converted(directory: Path) -> FastTokenizer:
+    from transformers import AutoTokenizer  # here: its import takes a second, and few need it
+
+    return AutoTokenizer.from_pretrained(str(directory)).backend_tokenizer

@@ -1,0 +1,202 @@
+"""Texts to embeddings: token-sorted batches in a fixed set of shapes, one compilation each."""
+
+import functools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from tart_jax.data import tokenization
+from tart_jax.data.tokenization import Tokenizer
+from tart_jax.models import dual_encoder
+from tart_jax.models.dual_encoder import DualEncoderConfig
+from tart_jax.models.pretrained import Pretrained
+from tart_jax.types import InputError
+
+Tower = Literal["query", "document"]
+
+ROWS = 8  # batches have a multiple of this many rows, so that small ones add few shapes
+TOKENIZED_AT_ONCE = 1024  # texts
+IN_FLIGHT = 2  # batches on the device while the next is prepared
+
+
+@dataclass
+class Meter:
+    """What an encoder has done: `slots` counts the tokens computed, padding included."""
+
+    documents: int = 0
+    tokens: int = 0
+    slots: int = 0
+    seconds: float = 0.0
+
+    @property
+    def padding(self) -> float:
+        """The share of computed tokens that was padding, 0 to 1."""
+        return 1 - self.tokens / self.slots if self.slots else 0.0
+
+    def rates(self) -> dict[str, str]:
+        """Documents/s, tokens/s and the padding share, for a progress bar."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "documents/s": f"{self.documents / seconds:.1f}",
+            "tokens/s": f"{self.tokens / seconds:,.0f}",
+            "padding": f"{self.padding:.1%}",
+        }
+
+
+class Parts(NamedTuple):
+    """What an encoder needs of a model; its parameters stay where they are."""
+
+    config: DualEncoderConfig
+    params: dict[str, Any]
+    tokenizer: Tokenizer
+
+
+class Encoder:
+    """One tower of a dual encoder, ready to embed texts.
+
+    The weights move to the device once: every Encoder over the same `Pretrained` shares them.
+    With a mesh whose axis is "data", the rows of each batch are spread over its devices.
+    """
+
+    def __init__(
+        self,
+        model: "Pretrained | Parts",
+        *,
+        tower: Tower,
+        max_length: int,
+        tokens_per_batch: int | None = None,
+        mesh: Mesh | None = None,
+    ):
+        """`max_length` in tokens, specials included; `tokens_per_batch` None: by the device."""
+        config = model.config
+        positions = config.bert.max_position_embeddings
+        if max_length > positions:
+            raise InputError(
+                f"{tower}_length {max_length} is more than the model's {positions} positions;"
+                f" choose at most {positions}."
+            )
+        self.dims: int = config.dims
+        self.tower = tower
+        self.max_length = max_length
+        self.meter = Meter()
+        if isinstance(model, Pretrained):
+            model.params = jax.device_put(model.params, _replicated(mesh))
+        self._params = model.params
+        self._tokenizer = model.tokenizer
+        self._graphdef = dual_encoder.graphdef(config)
+        # Tied towers are one: both sides then share the compiled programs too.
+        self._compute_as: Tower = "document" if config.tied else tower
+        self._mesh = mesh
+        devices = mesh.shape["data"] if mesh else 1
+        self._step = math.lcm(ROWS, devices)
+        self._in_blocks = devices == 1 and jax.default_backend() == "cpu"
+        self._tokens_per_batch = tokens_per_batch or default_tokens_per_batch()
+
+    @classmethod
+    def from_parts(
+        cls, config: DualEncoderConfig, params: dict[str, Any], tokenizer: Tokenizer, **options: Any
+    ) -> "Encoder":
+        """An encoder over parameters that are on the device already, such as those in training."""
+        return cls(Parts(config, params, tokenizer), **options)
+
+    def encode(
+        self, texts: Sequence[str], *, on_batch: Callable[[int], Any] | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """Embeddings in the order of the texts. `on_batch(rows)` is called as batches come back."""
+        start = time.perf_counter()
+        rows = self._tokenize(texts)
+        embeddings = np.empty((len(rows), self.dims), np.float32)
+        pending: deque[tuple[np.ndarray, Array]] = deque()
+
+        def collect() -> None:
+            where, computed = pending.popleft()
+            embeddings[where] = np.asarray(computed)[: len(where)]
+            now = time.perf_counter()
+            nonlocal start
+            self.meter.seconds, start = self.meter.seconds + now - start, now
+            self.meter.documents += len(where)
+            if on_batch:
+                on_batch(len(where))
+
+        for where, length, padded_rows in self._batches(np.array([len(row) for row in rows], int)):
+            batch = [rows[index] for index in where]
+            self.meter.tokens += sum(map(len, batch))
+            self.meter.slots += padded_rows * length
+            pending.append((where, self._run(batch, padded_rows, length)))
+            if len(pending) > IN_FLIGHT:
+                collect()
+        while pending:
+            collect()
+        return embeddings
+
+    def _tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        rows: list[np.ndarray] = []
+        for begin in range(0, len(texts), TOKENIZED_AT_ONCE):
+            block = texts[begin : begin + TOKENIZED_AT_ONCE]
+            rows += self._tokenizer.encode(block, self.max_length)
+        return rows
+
+    def _batches(self, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
+        """(positions, padded length, padded rows), longest texts first.
+
+        Each batch is as long as its longest text's bucket and takes its rows from there down, so
+        that only the very last batch is padded with rows.
+        """
+        order = np.argsort(-lengths, kind="stable")
+        begin = 0
+        while begin < len(order):
+            length = bucket(int(lengths[order[begin]]), self.max_length)
+            rows = max(self._step, self._tokens_per_batch // length // self._step * self._step)
+            where = order[begin : begin + rows]
+            while rows > self._step and rows // 2 % self._step == 0 and rows // 2 >= len(where):
+                rows //= 2
+            yield where, length, rows
+            begin += len(where)
+
+    def _run(self, batch: list[np.ndarray], rows: int, length: int) -> Array:
+        tokens, mask = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
+        if self._mesh:
+            sharding = NamedSharding(self._mesh, PartitionSpec("data"))
+            tokens, mask = jax.device_put((tokens, mask), sharding)
+        blocks = dual_encoder.rows_in_cache(rows, length) if self._in_blocks else None
+        return _encode(
+            self._graphdef, self._params, tokens, mask, tower=self._compute_as, rows=blocks
+        )
+
+
+def bucket(length: int, max_length: int) -> int:
+    """The padded length: multiples of 16 up to 128, of 32 up to 256, of 64 beyond."""
+    step = 16 if length <= 128 else 32 if length <= 256 else 64
+    return min(-(-length // step) * step, max_length)
+
+
+def default_tokens_per_batch() -> int:
+    """Small batches stay in a CPU's caches; accelerators want large ones."""
+    return 4096 if jax.default_backend() == "cpu" else 65536
+
+
+def _replicated(mesh: Mesh | None) -> NamedSharding | None:
+    return NamedSharding(mesh, PartitionSpec()) if mesh else None
+
+
+# At module level, with the model's structure as a static argument: encoders share the compilations.
+@functools.partial(jax.jit, static_argnames=("graphdef", "tower", "rows"))
+def _encode(
+    graphdef: nnx.GraphDef,
+    params: dict[str, Any],
+    tokens: Int[Array, "b l"],
+    mask: Bool[Array, "b l"],
+    *,
+    tower: Tower,
+    rows: int | None,
+) -> Float[Array, "b d"]:
+    return dual_encoder.encode(graphdef, params, tokens, mask, tower=tower, rows=rows)

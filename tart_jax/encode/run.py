@@ -1,0 +1,100 @@
+"""Stage `encode`: a corpus and a model to embedding shards with a manifest."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from tart_jax import distributed
+from tart_jax.data import corpus
+from tart_jax.encode.encoder import Encoder
+from tart_jax.encode.formats import checked_format
+from tart_jax.encode.store import EmbeddingWriter
+from tart_jax.models import pretrained
+from tart_jax.types import Document, InputError
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Encodes `config.corpus` with `config.model` into `workdir`; after a kill it continues."""
+    if not config.model or not config.corpus:
+        raise InputError(
+            "--config.model and --config.corpus are both needed: a model (a folder, a hub id or"
+            " package:NAME) and a corpus (a BEIR folder, .jsonl or .tsv)."
+        )
+    info = corpus.scan(config.corpus)
+    model = pretrained.load(config.model, dtype=config.compute_dtype)
+    format = checked_format(
+        model,
+        order=config.instruction_order,
+        separator=config.separator,
+        force=config.force_format,
+    )
+    length = config.document_length or format.document_length
+    encoder = Encoder(
+        model,
+        tower="document",
+        max_length=length,
+        tokens_per_batch=config.tokens_per_batch,
+        mesh=distributed.make_mesh(dict(config.mesh)),
+    )
+    identity = {
+        "weights_sha256": model.weights_sha256,
+        "tokenizer": model.tokenizer.fingerprint(),
+        "source": model.source,
+        "format": asdict(format) | {"document_length": length},
+        "compute_dtype": config.compute_dtype,
+        "pooling": model.config.pooling,
+        "normalize": model.config.normalize,
+        "dims": encoder.dims,
+        "corpus": str(Path(config.corpus).resolve()),
+        "corpus_fingerprint": info.fingerprint,
+    }
+    writer = EmbeddingWriter(
+        workdir,
+        identity,
+        count=info.count,
+        shard_size=config.shard_size,
+        dtype=config.dtype,
+        overwrite=config.overwrite,
+    )
+    encode_shards(writer, encoder, corpus.read_documents(config.corpus), info.count)
+
+
+def encode_shards(
+    writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document], count: int
+) -> None:
+    """Encodes what the writer lacks, one shard of texts in memory at a time."""
+    start = time.perf_counter()
+    with tqdm(total=count, unit="doc", desc="encode", disable=None, smoothing=0.05) as progress:
+
+        def on_batch(rows: int) -> None:
+            progress.update(rows)
+            progress.set_postfix(encoder.meter.rates(), refresh=False)
+
+        for shard in range(writer.num_shards):
+            block = list(islice(documents, writer.shard_size))
+            if writer.is_done(shard):
+                progress.update(len(block))
+                continue
+            texts = [document.contents() for document in block]
+            embeddings = encoder.encode(texts, on_batch=on_batch)
+            writer.write(shard, [document.doc_id for document in block], embeddings)
+    writer.finish()
+    meter = encoder.meter
+    logger.info(
+        "Encoded %s of %s documents in %.0f s (%s/s, %s of the tokens padding): %d shards in %s",
+        f"{meter.documents:,}",
+        f"{count:,}",
+        time.perf_counter() - start,
+        meter.rates()["documents/s"],
+        meter.rates()["padding"],
+        writer.num_shards,
+        writer.directory,
+    )

@@ -1,0 +1,151 @@
+"""FAISS indexes of any factory string, on CPU or, with faiss-gpu, on GPU."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tart_jax import io
+from tart_jax.index.base import ordered
+from tart_jax.types import InputError
+
+FILE = "index.faiss"
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(
+            "FAISS is not installed; install tart-jax[cpu], or tart-jax[gpu] on a GPU machine."
+        ) from error
+    return faiss
+
+
+class FaissIndex:
+    """An index by inner product, built by `faiss.index_factory` (Douze et al., 2024).
+
+    Flat is exact and needs no training; IVF, PQ and OPQ are trained first (`train`); HNSW is not
+    trained but slow to add. Positions are the order of adding.
+    """
+
+    reads = "vectors"
+
+    def __init__(self, factory: str, dims: int, *, gpu: bool = False):
+        """InputError: not a factory string, not for this width, or no GPU though asked for."""
+        faiss = _faiss()
+        self.factory, self.dims = factory, dims
+        try:
+            index = faiss.index_factory(dims, factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            raise InputError(
+                f"factory {factory!r} builds no FAISS index of {dims} dimensions"
+                f" ({_reason(error)}); try Flat, IVF256,Flat or HNSW32."
+            ) from error
+        self._index = _to_gpu(index) if gpu else index
+        self._gpu = gpu
+
+    @property
+    def count(self) -> int:
+        return self._index.ntotal
+
+    @property
+    def needs_training(self) -> bool:
+        return not self._index.is_trained
+
+    def train(self, sample: Float[np.ndarray, "n d"]) -> None:
+        """Learns the coarse cells and codes. InputError: fewer vectors than the factory needs."""
+        if self._index.is_trained:
+            return
+        try:
+            self._index.train(_vectors(sample, self.dims))
+        except RuntimeError as error:
+            numbers = re.search(r"\((\d+)\) should be at least as large as.*?\((\d+)\)", str(error))
+            if not numbers:
+                raise
+            raise InputError(
+                f"factory {self.factory} needs at least {numbers[2]} documents to train on and has"
+                f" {numbers[1]}; choose fewer cells, or Flat."
+            ) from error
+
+    def add(self, embeddings: Float[np.ndarray, "n d"]) -> None:
+        self._index.add(_vectors(embeddings, self.dims))
+
+    def search(
+        self, queries: Float[np.ndarray, "b d"], k: int
+    ) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
+        return ordered(*self._index.search(_vectors(queries, self.dims), k))
+
+    def set_parameters(self, parameters: str) -> None:
+        """Search-time parameters in FAISS's own words: `nprobe=16`, `efSearch=64,nprobe=8`."""
+        if not parameters:
+            return
+        faiss = _faiss()
+        space = faiss.GpuParameterSpace() if self._gpu else faiss.ParameterSpace()
+        try:
+            space.set_index_parameters(self._index, parameters)
+        except RuntimeError as error:
+            raise InputError(
+                f"parameters {parameters!r} do not fit the index {self.factory} ({_reason(error)});"
+                " IVF takes nprobe=N, HNSW efSearch=N."
+            ) from error
+
+    def save(self, directory: Path) -> None:
+        faiss = _faiss()
+        index = faiss.index_gpu_to_cpu(self._index) if self._gpu else self._index
+        with io.writing(directory / FILE) as aside:
+            faiss.write_index(index, str(aside))
+
+    @classmethod
+    def load(cls, directory: Path, factory: str, *, gpu: bool = False) -> "FaissIndex":
+        faiss = _faiss()
+        path = io.existing(directory / FILE, "index file")
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path} is not a whole FAISS index ({_reason(error)}); build it again."
+            ) from error
+        loaded = cls.__new__(cls)
+        loaded.factory, loaded.dims, loaded._gpu = factory, index.d, gpu
+        loaded._index = _to_gpu(index) if gpu else index
+        return loaded
+
+
+def _to_gpu(index: Any) -> Any:
+    faiss = _faiss()
+    if not hasattr(faiss, "StandardGpuResources"):
+        raise InputError(
+            "gpu=True needs faiss-gpu, this is faiss-cpu; install tart-jax[gpu] or say gpu=False."
+        )
+    if not faiss.get_num_gpus():
+        raise InputError("gpu=True but FAISS sees no GPU; check the driver, or say gpu=False.")
+    try:
+        return faiss.index_cpu_to_all_gpus(index)
+    except RuntimeError as error:
+        raise InputError(
+            f"FAISS has no GPU form of this index ({_reason(error)}); say gpu=False."
+        ) from error
+
+
+def _vectors(embeddings: np.ndarray, dims: int) -> np.ndarray:
+    vectors = np.ascontiguousarray(embeddings, np.float32)
+    if vectors.ndim != 2 or vectors.shape[1] != dims:
+        raise InputError(
+            f"embeddings of shape {vectors.shape} do not fit an index of {dims} dimensions."
+        )
+    if not np.isfinite(vectors).all():
+        raise InputError(
+            "the embeddings hold values that are not finite; did the training diverge?"
+        )
+    return vectors
+
+
+def _reason(error: Exception) -> str:
+    """The last words of a FAISS error, which starts with C++ names and line numbers."""
+    return (
+        str(error).strip().splitlines()[-1].rpartition(".cpp:")[2].partition(": ")[2]
+        or str(error).strip()
+    )

@@ -1,0 +1,84 @@
+"""The figures that reports share: bars with intervals, and matrices; PNG files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tart_jax.io import writing
+
+COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
+Interval = tuple[float, float, float]  # value, low, high
+
+
+def bars(
+    path: Path,
+    series: Mapping[str, Sequence[Interval]],
+    names: Sequence[str],
+    *,
+    title: str,
+    label: str,
+) -> None:
+    """Groups of bars with 95% intervals: one group per name, one colour per series."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.6 + 1.5 * len(names), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(series)
+    places = np.arange(len(names))
+    for index, (name, intervals) in enumerate(series.items()):
+        values, lows, highs = np.asarray(intervals, float).T
+        offset = (index - (len(series) - 1) / 2) * width
+        axes.bar(places + offset, values, width, yerr=[values - lows, highs - values],
+                 capsize=3, label=name, color=COLOURS[index % len(COLOURS)])  # fmt: skip
+    axes.set_xticks(places, [name.replace(", ", ",\n") for name in names])
+    axes.set_ylabel(label)
+    axes.set_ylim(0, None)
+    axes.set_title(title, loc="left")
+    axes.grid(axis="y", alpha=0.3)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    _save(FigureCanvasAgg(figure), path)
+
+
+def matrix(
+    path: Path,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    title: str,
+    row_label: str,
+    column_label: str,
+) -> None:
+    """A matrix of shares, each cell with its figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(
+        figsize=(2.6 + 0.95 * len(columns), 1.9 + 0.6 * len(rows)), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlabel(column_label)
+    axes.set_ylabel(row_label)
+    axes.set_title(title, loc="left")
+    for row, column in np.ndindex(values.shape):
+        share = values[row, column]
+        axes.text(
+            column,
+            row,
+            f"{share:.0%}",
+            ha="center",
+            va="center",
+            color="white" if share > 0.6 else "black",
+        )
+    _save(FigureCanvasAgg(figure), path)
+
+
+def _save(canvas, path: Path) -> None:
+    with writing(path) as aside:
+        canvas.print_figure(aside, dpi=150, format="png")

@@ -1,0 +1,137 @@
+"""Stage `search`: an index and queries to a TREC run, or to hits in the terminal."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from tqdm import tqdm
+
+from tart_jax import io
+from tart_jax.data import corpus
+from tart_jax.encode.encoder import Encoder
+from tart_jax.encode.formats import checked_format
+from tart_jax.encode.store import MANIFEST
+from tart_jax.index import store
+from tart_jax.index.faiss_index import FaissIndex
+from tart_jax.index.store import StoredIndex
+from tart_jax.models import pretrained
+from tart_jax.models.pretrained import Pretrained
+from tart_jax.search import terminal
+from tart_jax.search.retrieve import retrieve
+from tart_jax.types import InputError, Query
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: ConfigDict, workdir: Path | None) -> None:
+    """Queries from a file go to `workdir/run.trec`; others are answered in the terminal."""
+    if config.queries and config.query:
+        raise InputError("--config.queries and --config.query exclude each other; leave one out.")
+    if not config.index:
+        raise InputError("--config.index is missing: the folder that `tart-jax index` wrote.")
+    if not config.tag or len(config.tag.split()) > 1:
+        raise InputError(f"config.tag {config.tag!r} should be one word: a run has six columns.")
+    if config.queries and workdir is None:
+        raise InputError("--workdir=FOLDER is missing: the run of --config.queries goes there.")
+    queries = corpus.read_queries(config.queries) if config.queries else []
+    stored = store.open(config.index, gpu=config.gpu)
+    if isinstance(stored.index, FaissIndex):
+        stored.index.set_parameters(config.parameters)
+    encoder, options = _query_side(config, stored)
+    options |= {"instruction": config.instruction, "block_size": config.block_size}
+    if config.queries and workdir is not None:
+        options |= {"k": config.k, "drop_self": config.drop_self}
+        _write_run(config, workdir, stored, encoder, queries, options)
+        return
+    session = terminal.Session(
+        stored, encoder, config.corpus, options | {"k": config.shown}, Console(highlight=False)
+    )
+    if config.query:
+        session.answer(config.query)
+    else:
+        session.loop(sys.stdin.readline, asks=sys.stdin.isatty())
+
+
+def _query_side(config: ConfigDict, stored: StoredIndex) -> tuple[Encoder | None, dict[str, Any]]:
+    """The encoder of the queries and how they are joined with instructions."""
+    if stored.index.reads == "texts":
+        if config.instruction:
+            raise InputError(
+                "a BM25 index matches words, not instructions; leave --config.instruction out."
+            )
+        return None, {}
+    if not config.model:
+        raise InputError("--config.model is missing: the model whose embeddings the index holds.")
+    model = pretrained.load(config.model, dtype=config.compute_dtype)
+    format = checked_format(
+        model, order=config.instruction_order, separator=config.separator, force=config.force_format
+    )
+    refuse_stale(stored, model)
+    encoder = Encoder(
+        model,
+        tower="query",
+        max_length=config.query_length or format.query_length,
+        tokens_per_batch=config.tokens_per_batch,
+    )
+    return encoder, {"order": format.instruction_order, "separator": format.separator}
+
+
+def refuse_stale(stored: StoredIndex, model: Pretrained) -> None:
+    """InputError: the index was made by another model, or its embeddings have changed since."""
+    description = stored.description
+    now = {
+        "weights_sha256": model.weights_sha256,
+        "tokenizer": model.tokenizer.fingerprint(),
+        "pooling": model.config.pooling,
+        "normalize": model.config.normalize,
+    }
+    for name, value in now.items():
+        if description[name] != value:
+            what = name.replace("weights_sha256", "weights")
+            raise InputError(
+                f"stale embeddings: the index {stored.directory} was made with other {what}"
+                f" ({str(description[name])[:12]}, {description['source']}) than {model.source} has"
+                f" ({str(value)[:12]}); encode and index again with this model."
+            )
+    manifest = Path(description["embeddings"]) / MANIFEST
+    if manifest.is_file() and io.sha256(manifest) != description["manifest_sha256"]:
+        raise InputError(
+            f"stale index: the embeddings in {manifest.parent} have changed since"
+            f" {stored.directory} was built; run `tart-jax index` again."
+        )
+
+
+def _write_run(
+    config: ConfigDict,
+    workdir: Path,
+    stored: StoredIndex,
+    encoder: Encoder | None,
+    queries: list[Query],
+    options: dict[str, Any],
+) -> None:
+    start = time.perf_counter()
+    path = workdir / "run.trec"
+    answers = retrieve(encoder, stored.index, stored.doc_ids, queries, **options)
+    with io.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
+        for query_id, hits in tqdm(
+            answers, total=len(queries), unit="query", desc="search", disable=None
+        ):
+            file.writelines(io.run_lines(query_id, hits, config.tag))
+    seconds = time.perf_counter() - start
+    description = {
+        "queries": str(Path(config.queries).resolve()),
+        "count": len(queries),
+        "index": str(stored.directory.resolve()),
+        "factory": stored.description["factory"],
+        "parameters": config.parameters,
+        "weights_sha256": stored.description.get("weights_sha256"),
+        "corpus_fingerprint": stored.description["corpus_fingerprint"],
+        "seconds": round(seconds, 3),
+        **options,
+    }
+    io.write_json(workdir / "run.json", description)
+    logger.info("Answered %s queries in %.1f s: %s", f"{len(queries):,}", seconds, path)

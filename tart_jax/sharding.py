@@ -1,0 +1,68 @@
+"""Where arrays live: rules over parameter paths, and host batches as global arrays."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from tart_jax.distributed import DATA
+from tart_jax.types import InputError
+
+Rules = Sequence[tuple[str, tuple[str | None, ...]]]
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def over_batch(mesh: Mesh) -> NamedSharding:
+    """The first axis divided over the mesh's data axis."""
+    return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def from_rules(tree: Any, rules: Rules, mesh: Mesh) -> Any:
+    """A NamedSharding for each leaf: that of the first rule whose regex is found in its path.
+
+    Paths look like `document/layers/3/attention/query/kernel`; optimizer moments repeat the names,
+    so one rule places both. A rule is (regex, mesh axis or None for each dimension); leaves without
+    a rule are replicated. InputError: a rule that matches nothing, or does not fit its leaf.
+    """
+    unused = {pattern for pattern, _ in rules}
+
+    def place(path: Any, leaf: Any) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        for pattern, axes in rules:
+            if re.search(pattern, name):
+                unused.discard(pattern)
+                _check(name, np.shape(leaf), axes, mesh)
+                return NamedSharding(mesh, PartitionSpec(*axes))
+        return replicated(mesh)
+
+    placed = jax.tree_util.tree_map_with_path(place, tree)
+    if unused:
+        raise InputError(f"sharding rule {sorted(unused)[0]!r} matches no parameter; correct it.")
+    return placed
+
+
+def _check(name: str, shape: tuple[int, ...], axes: tuple[str | None, ...], mesh: Mesh) -> None:
+    fits = len(axes) <= len(shape) and all(
+        axis is None or (axis in mesh.shape and size % mesh.shape[axis] == 0)
+        for axis, size in zip(axes, shape, strict=False)
+    )
+    if not fits:
+        raise InputError(
+            f"sharding rule {axes} does not fit {name} of shape {shape} on the mesh"
+            f" {dict(mesh.shape)}; name axes of the mesh whose sizes divide the dimensions."
+        )
+
+
+def to_global(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
+    """This process's part of a batch, as arrays of the whole batch."""
+    return {
+        name: jax.make_array_from_process_local_data(sharding, value)
+        for name, value in batch.items()
+    }

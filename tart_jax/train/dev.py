@@ -1,0 +1,131 @@
+"""Evaluation during training: nDCG@10 of dev queries over the documents of all tasks together."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from tart_jax import io
+from tart_jax.data import corpus, instructions
+from tart_jax.encode.encoder import Encoder
+from tart_jax.evaluate.measures import evaluate
+from tart_jax.index.faiss_index import FaissIndex
+from tart_jax.models.pretrained import Format
+from tart_jax.search.retrieve import retrieve
+from tart_jax.types import Document, InputError, Qrels, Query
+
+MEASURE = "nDCG@10"
+
+
+class DevTask(NamedTuple):
+    """Queries of one task with judgements, and the instruction they are asked with, or ""."""
+
+    queries: list[Query]
+    qrels: Qrels
+    instruction: str
+
+
+class DevSet(NamedTuple):
+    """Tasks by name, and the documents that all of them search."""
+
+    tasks: dict[str, DevTask]
+    documents: list[Document]
+
+
+def load(
+    directory: str | Path,
+    *,
+    table: Mapping[str, instructions.InstructionRow],
+    max_queries: int,
+    max_documents: int,
+) -> DevSet:
+    """A BEIR folder, or a folder of them (one for each task), documents pooled.
+
+    table: each task is asked with the first wording of its row; an empty table: no instructions.
+    max_queries: of each task, max_documents: in all; 0 is no limit. Kept at random, the same ones
+    every time; documents that a kept query is judged on always stay.
+    """
+    directory = io.existing(directory, "eval.directory")
+    folders = [directory] if _is_beir(directory) else sorted(filter(_is_beir, directory.iterdir()))
+    if not folders:
+        raise InputError(
+            f"{directory} is no BEIR folder and has none in it; each needs corpus.jsonl,"
+            " queries.jsonl and qrels/test.tsv or qrels/dev.tsv."
+        )
+    if table:
+        instructions.require_tasks(table, [f.name for f in folders], "config.eval.instructions")
+    tasks, documents = {}, dict[str, Document]()
+    for folder in folders:
+        wording = table[folder.name].instructions[0] if table else ""
+        tasks[folder.name] = _task(folder, wording, max_queries)
+        for document in corpus.read_documents(folder):
+            # A pool of folders may hold a document once for each task that judges it.
+            if documents.setdefault(document.doc_id, document) != document:
+                raise InputError(
+                    f"{directory}: the id {document.doc_id!r} names different documents in two"
+                    " tasks; put the task's name before the id."
+                )
+    judged = {doc_id for task in tasks.values() for hits in task.qrels.values() for doc_id in hits}
+    kept = _some(list(documents), max_documents, always=judged)
+    return DevSet(tasks, [documents[doc_id] for doc_id in kept])
+
+
+def score(
+    dev: DevSet, config: Any, params: Any, tokenizer: Any, format: Format, mesh: Any
+) -> dict[str, float]:
+    """`dev/nDCG@10` (mean over tasks) and `dev/nDCG@10/<task>`, by exact search.
+
+    config, params: the dual encoder as it is in training; its arrays are used in place.
+    """
+    sides = {"query": format.query_length, "document": format.document_length}
+    encoders = {
+        tower: Encoder.from_parts(
+            config, params, tokenizer, tower=tower, max_length=length, mesh=mesh
+        )
+        for tower, length in sides.items()
+    }
+    index = FaissIndex("Flat", config.dims)
+    index.add(encoders["document"].encode([document.contents() for document in dev.documents]))
+    doc_ids = [document.doc_id for document in dev.documents]
+    scores = {}
+    for name, task in dev.tasks.items():
+        hits = retrieve(
+            encoders["query"],
+            index,
+            doc_ids,
+            task.queries,
+            k=10,
+            instruction=task.instruction,
+            order=cast(instructions.Order, format.instruction_order),
+            separator=tokenizer.separator if format.separator is None else format.separator,
+            drop_self=True,
+        )
+        scores[f"dev/{MEASURE}/{name}"] = evaluate(dict(hits), task.qrels, (MEASURE,)).mean[MEASURE]
+    return {f"dev/{MEASURE}": sum(scores.values()) / len(scores)} | scores
+
+
+def _is_beir(folder: Path) -> bool:
+    files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    queries = files & {"queries.jsonl", "queries.jsonl.gz"}
+    return bool(files & {"corpus.jsonl", "corpus.jsonl.gz"} and queries and "qrels" in files)
+
+
+def _task(folder: Path, wording: str, max_queries: int) -> DevTask:
+    splits = [folder / "qrels" / f"{split}.tsv" for split in ("dev", "test")]
+    qrels = io.read_qrels(next((path for path in splits if path.is_file()), splits[-1]))
+    queries = {q.query_id: q for q in corpus.read_queries(folder) if q.query_id in qrels}
+    if not queries:
+        raise InputError(f"{folder}: no query of queries.jsonl is judged in qrels; is it one set?")
+    kept = _some(list(queries), max_queries, always=set())
+    return DevTask([queries[name] for name in kept], {name: qrels[name] for name in kept}, wording)
+
+
+def _some(names: list[str], limit: int, *, always: set[str]) -> list[str]:
+    """At most `limit` of the names (0: all), in order; those of `always` whatever the limit."""
+    if not limit or len(names) <= limit:
+        return names
+    must = [name for name in names if name in always]
+    others = [name for name in names if name not in always]
+    count = max(0, limit - len(must))
+    kept = set(must) | set(random.Random(0).sample(others, min(count, len(others))))
+    return [name for name in names if name in kept]

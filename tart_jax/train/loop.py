@@ -1,0 +1,184 @@
+"""The training loop, with logging, evaluation and checkpoints beside it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from tart_jax import distributed, io, sharding
+from tart_jax.checkpoints import Checkpoints, refuse_other_run
+from tart_jax.data.batching import Batch
+from tart_jax.models import pretrained
+from tart_jax.models.pretrained import Pretrained
+from tart_jax.train import dev
+from tart_jax.train import state as train_state
+from tart_jax.train.metrics import LateMetrics, MetricLog
+from tart_jax.train.progress import Progress
+from tart_jax.train.state import TrainState
+from tart_jax.train.step import Step
+
+log = logging.getLogger(__name__)
+
+BEST = f"dev/{dev.MEASURE}"
+
+
+class Setup(NamedTuple):
+    """What stays the same over a run.
+
+    feed(start): this process's batches from update `start` on. identity: see
+    `checkpoints.refuse_other_run`.
+    """
+
+    workdir: Path
+    mesh: Mesh
+    model: Pretrained
+    feed: Callable[[int], Iterator[Batch]]
+    dev_set: dev.DevSet | None
+    step: Step
+    key: jax.Array
+    identity: dict[str, Any]
+
+
+class Cadence(NamedTuple):
+    """How often, in updates. The end is logged, evaluated and saved whatever the numbers."""
+
+    steps: int
+    log: int
+    eval: int
+    save: int
+
+    def due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.steps
+
+
+def train(
+    setup: Setup,
+    checkpoints: Checkpoints,
+    state: TrainState,
+    earlier: dict[str, float],
+    cadence: Cadence,
+    *,
+    tensorboard: bool,
+) -> tuple[TrainState, dict[str, float]]:
+    """From the step of `state` to the last: (state, totals); `earlier` are the totals before.
+
+    DivergedError: a loss that is no number; checkpoints hold only states from before.
+    """
+    start, main = int(state.step), distributed.is_main_process()
+    rows, feed, late = sharding.over_batch(setup.mesh), setup.feed(start), LateMetrics()
+    with (
+        MetricLog(setup.workdir, start=start, tensorboard=tensorboard, write=main) as lines,
+        Progress(
+            start=start, steps=cadence.steps, show=main,
+            processes=jax.process_count(), earlier=earlier,
+        ) as progress,
+        jax.transfer_guard("disallow"),
+    ):  # fmt: skip
+
+        def report(read: int | None) -> None:
+            if read and cadence.due(read, cadence.log):
+                lines.write(read, late.take() | progress.take())
+
+        for step in range(start + 1, cadence.steps + 1):
+            with progress.waiting():
+                batch = next(feed)
+            state, metrics = setup.step(state, sharding.to_global(batch, rows), setup.key)
+            progress.count(batch)
+            report(late.push(step, metrics))
+            if step == start + 1:
+                read = late.flush()
+                progress.forget()  # most of the first step is the compiler's
+                report(read)
+            evaluating = setup.dev_set is not None and cadence.due(step, cadence.eval)
+            if evaluating or cadence.due(step, cadence.save):
+                report(late.flush())  # nothing is saved before its loss is known to be a number
+                with progress.paused(), jax.transfer_guard("allow"):
+                    scores = evaluate(setup, state) if evaluating else {}
+                    save(setup, checkpoints, step, state, progress.totals(), scores)
+                if scores:
+                    lines.write(step, scores)
+                    progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
+            progress.show(late.loss)
+        return state, progress.totals()
+
+
+def evaluate(setup: Setup, state: TrainState) -> dict[str, float]:
+    """Retrieval scores of the dev set, named `dev/...`."""
+    model = setup.model
+    assert setup.dev_set is not None
+    return dev.score(
+        setup.dev_set, model.config, state.params, model.tokenizer, model.format, setup.mesh
+    )
+
+
+def save(
+    setup: Setup,
+    checkpoints: Checkpoints,
+    step: int,
+    state: TrainState,
+    totals: dict[str, float],
+    scores: dict[str, float],
+) -> None:
+    """A checkpoint after update `step`: the data go on with batch number `step`."""
+    checkpoints.save(
+        step,
+        state,
+        data_state={"next_batch": step, "totals": totals},
+        identity=setup.identity,
+        metrics=scores or None,
+    )
+
+
+def resume(
+    setup: Setup, checkpoints: Checkpoints, state: TrainState, *, allow_other_data: bool
+) -> tuple[TrainState, dict[str, float]]:
+    """(state, totals) of the latest checkpoint, or as given. InputError: another run's."""
+    step = checkpoints.latest_step()
+    if step is None:
+        return state, {}
+    data_state, saved = checkpoints.position(step)
+    refuse_other_run(
+        saved,
+        setup.identity,
+        directory=checkpoints.directory,
+        allow_other_data=allow_other_data,
+    )
+    target = train_state.abstract(state)
+    jax.tree.map(lambda leaf: leaf.delete(), state)  # or memory would have to hold both
+    log.info("Going on with %s after step %d.", checkpoints.directory, step)
+    return checkpoints.restore(target, step).state, data_state["totals"]
+
+
+def finish(
+    setup: Setup, checkpoints: Checkpoints, state: TrainState, totals: dict[str, float]
+) -> None:
+    """Exports the best checkpoint (without evaluations the last) and writes result.json."""
+    checkpoints.wait()
+    last, best = int(state.step), checkpoints.best_step()
+    if best is not None and best != last:
+        state = checkpoints.restore(train_state.abstract(state), best).state
+    if not distributed.is_main_process():
+        return
+    model, params = setup.model, jax.device_get(state.params)
+    directory = setup.workdir / "model"
+    pretrained.export(
+        directory,
+        config=model.config,
+        params=params,
+        format=model.format,
+        tokenizer=model.tokenizer,
+    )
+    scores = {} if best is None else checkpoints.metrics(best)
+    result = {
+        "steps": last,
+        "best_step": best,
+        "scores": scores,
+        "wall_seconds": round(totals["wall_seconds"], 3),
+        "examples_per_second": totals["examples"] / max(totals["train_seconds"], 1e-9),
+        "weights_sha256": pretrained.params_sha256(params),
+    }
+    io.write_json(setup.workdir / "result.json", result)
+    log.info("%d steps in %.0f s; the model is %s.", last, totals["wall_seconds"], directory)

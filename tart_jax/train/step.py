@@ -1,0 +1,86 @@
+"""The one compiled step: value and gradient, accumulation, update, norms."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from tart_jax import sharding
+from tart_jax.train.objectives import Metrics, Objective
+from tart_jax.train.state import TrainState
+
+Step = Callable[[TrainState, dict[str, jax.Array], jax.Array], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: optax.Schedule,
+    *,
+    accumulation: int,
+    dropout: bool,
+    mesh: Mesh,
+    shardings: TrainState,
+) -> Step:
+    """(state, batch, key) -> (next state, metrics); the state handed in is donated.
+
+    learning_rate: only to be logged; `optimizer` has its own.
+    key: the run's key, the same for each call; the step folds in its own number.
+    accumulation: micro-batches whose mean gradient makes one update. They do not see each other's
+    documents, so this is *not* a larger contrastive batch.
+    dropout: False trains without a key, that is without random numbers.
+    """
+
+    def gradients(params: Any, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Metrics]:
+        value = jax.value_and_grad(objective, has_aux=True)
+        (_, metrics), grads = value(params, batch, key if dropout else None)
+        return grads, metrics
+
+    def step(
+        state: TrainState, batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(key, state.step)
+        if accumulation == 1:
+            grads, metrics = gradients(state.params, batch, key)
+        else:
+            grads, metrics = accumulate(gradients, state.params, batch, key, accumulation)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        one = jnp.float32(1)
+        metrics["grad_norm"] = (optax.tree.norm(grads), one)
+        metrics["param_norm"] = (optax.tree.norm(params), one)
+        metrics["learning_rate"] = (jnp.asarray(learning_rate(state.step), jnp.float32), one)
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, sharding.replicated(mesh)))
+
+
+def accumulate(
+    gradients: Callable[..., tuple[Any, Metrics]],
+    params: Any,
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    parts: int,
+) -> tuple[Any, Metrics]:
+    """Mean gradient and summed metrics over `parts` equal micro-batches, one after another."""
+
+    def split(value: jax.Array) -> jax.Array:
+        # Every parts-th row, not a run of rows: a run would lie on a few of the devices only.
+        return value.reshape(value.shape[0] // parts, parts, *value.shape[1:]).swapaxes(0, 1)
+
+    def add(total: Any, part: tuple[jax.Array, dict[str, jax.Array]]) -> tuple[Any, None]:
+        index, rows = part
+        result = gradients(params, rows, jax.random.fold_in(key, index))
+        return jax.tree.map(jnp.add, total, result), None
+
+    micro = jax.tree.map(split, batch)
+    first = jax.tree.map(lambda value: value[0], micro)
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(gradients, params, first, key),
+    )
+    (grads, metrics), _ = jax.lax.scan(add, zeros, (jnp.arange(parts), micro))
+    return jax.tree.map(lambda leaf: leaf / parts, grads), metrics

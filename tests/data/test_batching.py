@@ -1,0 +1,158 @@
+"""Sampling as TART's, and arrays of fixed shapes."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from tart_jax.data import batching
+from tart_jax.data.batching import HARD, PADDING, POSITIVE, RANDOM, UNFOLLOWING, Collator, Sampler
+from tart_jax.data.examples import TrainingExample
+from tart_jax.data.tokenization import Tokenizer
+from tart_jax.types import Document, InputError
+
+
+def documents(prefix: str, count: int) -> tuple[Document, ...]:
+    return tuple(Document(f"{prefix}{i}", f"{prefix} text {i}") for i in range(count))
+
+
+def example(**changes) -> TrainingExample:
+    fields = dict(
+        task="qa",
+        query_id="q1",
+        query="what",
+        positives=documents("p", 2),
+        negatives=documents("n", 10),
+        hard_negatives=documents("h", 10),
+        unfollowing_negatives=documents("u", 10),
+    )
+    return TrainingExample(**(fields | changes))
+
+
+def sampler(**changes) -> Sampler:
+    options = dict(
+        table={"qa": ("find it", "get it", "seek it")},
+        num_negatives=4,
+        hard_ratio=0.25,
+        instruction_dropout=0.2,
+        order="instruction_first",
+        separator="[SEP]",
+    )
+    return Sampler(**(options | changes))
+
+
+def rows(sample: Sampler, of: TrainingExample, count: int = 4000) -> list[batching.Row]:
+    return [sample(of, np.random.default_rng(seed)) for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] what find it get seek text p n h u 0 1 2 3 4".split()
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    return Tokenizer.load(folder)
+
+
+def collator(tokenizer: Tokenizer, **changes) -> Collator:
+    options = dict(
+        num_negatives=4, query_length=8, document_length=6, duplicates="id", known_positives=3
+    )
+    return Collator(tokenizer, **(options | changes))
+
+
+def test_each_negative_is_hard_or_unfollowing_with_the_given_probability():
+    sampled = rows(sampler(), example())
+    kinds = collections.Counter(kind for row in sampled for kind in row.kinds[1:])
+    assert sum(kinds.values()) == 4 * len(sampled)
+    # 16,000 draws at 0.25: a standard deviation is 0.0034, the bound four of them.
+    assert (kinds[HARD] + kinds[UNFOLLOWING]) / 16_000 == pytest.approx(0.25, abs=0.014)
+    assert kinds[HARD] / (kinds[HARD] + kinds[UNFOLLOWING]) == pytest.approx(0.5, abs=0.04)
+    counts = collections.Counter(sum(k in (HARD, UNFOLLOWING) for k in r.kinds) for r in sampled)
+    assert counts[0] / len(sampled) == pytest.approx(0.75**4, abs=0.03)  # binomial, not fixed
+
+
+def test_every_positive_and_every_wording_is_drawn_equally_often():
+    sampled = rows(sampler(), example())
+    first = collections.Counter(row.documents[0].doc_id for row in sampled)
+    assert first["p0"] / len(sampled) == pytest.approx(0.5, abs=0.035)
+    texts = collections.Counter(row.query for row in sampled)
+    assert texts["what"] / len(sampled) == pytest.approx(0.2, abs=0.03)  # instruction dropout
+    for wording in ("find it", "get it", "seek it"):
+        assert texts[f"{wording} [SEP] what"] / len(sampled) == pytest.approx(0.8 / 3, abs=0.03)
+
+
+def test_negatives_are_drawn_without_replacement():
+    for row in rows(sampler(hard_ratio=0.5), example(), 50):
+        assert len({document.doc_id for document in row.documents}) == 5
+
+
+def test_hard_negatives_that_do_not_exist_are_replaced_by_random_ones():
+    few = example(hard_negatives=documents("h", 1), unfollowing_negatives=())
+    for row in rows(sampler(hard_ratio=1.0), few, 20):
+        assert sorted(row.kinds) == [POSITIVE, RANDOM, RANDOM, RANDOM, HARD]
+
+
+def test_the_examples_own_instruction_wins_over_the_table():
+    own = rows(sampler(instruction_dropout=0.0), example(instruction="own"), 20)
+    assert {row.query for row in own} == {"own [SEP] what"}
+    none = rows(sampler(instruction_dropout=0.0), example(instruction=""), 20)
+    assert {row.query for row in none} == {"what"}
+    assert {row.query for row in rows(sampler(table={}), example(), 20)} == {"what"}
+
+
+def test_a_task_without_a_row_is_refused_by_name():
+    with pytest.raises(InputError, match="no row for the task 'code' of query 'q1'"):
+        sampler()(example(task="code"), np.random.default_rng(0))
+
+
+def test_shapes_are_fixed_and_missing_negatives_are_padding(tokenizer):
+    few = example(negatives=documents("n", 1), hard_negatives=(), unfollowing_negatives=())
+    sampled = [sampler()(of, np.random.default_rng(0)) for of in (example(), few)]
+    batch = collator(tokenizer)(sampled)
+    shapes = {name: (value.shape, value.dtype.name) for name, value in batch.items()}
+    assert shapes == {
+        "query_tokens": ((2, 8), "int32"),
+        "query_mask": ((2, 8), "bool"),
+        "document_tokens": ((2, 5, 6), "int32"),
+        "document_mask": ((2, 5, 6), "bool"),
+        "document_valid": ((2, 5), "bool"),
+        "document_kind": ((2, 5), "int8"),
+        "document_hash": ((2, 5, 2), "uint32"),
+        "positive_hash": ((2, 3, 2), "uint32"),
+    }
+    assert batch["document_valid"].tolist() == [[True] * 5, [True, True, False, False, False]]
+    assert batch["document_kind"][1].tolist() == [POSITIVE, RANDOM, PADDING, PADDING, PADDING]
+    assert batch["document_mask"].any(-1).all()  # padding is the empty text, [CLS] [SEP]
+    assert batch["document_mask"][1, 2].sum() == 2
+
+
+def test_the_instruction_and_the_separator_are_in_the_tokens(tokenizer):
+    row = sampler(instruction_dropout=0.0, table={"qa": ("find it",)})
+    batch = collator(tokenizer)([row(example(), np.random.default_rng(0))])
+    text = tokenizer.decode(batch["query_tokens"][0][batch["query_mask"][0]])
+    assert text == "[CLS] find it [SEP] what [SEP]"
+
+
+def test_known_positives_are_all_there_and_the_sampled_one_fills_the_rest(tokenizer):
+    row = sampler()(example(), np.random.default_rng(0))
+    batch = collator(tokenizer)([row])
+    own, other, filled = batch["positive_hash"][0]
+    assert (own == batch["document_hash"][0, 0]).all() and (filled == own).all()
+    assert (other == batching.hash_of(row.positives[1], "id")).all()
+    assert (own != other).any()
+
+
+def test_equal_texts_under_other_ids_share_the_text_hash_only():
+    one, two = Document("a", "Some  Text"), Document("b", "some text ")
+    for how, same in (("id", False), ("text", True)):
+        assert (batching.hash_of(one, how) == batching.hash_of(two, how)).all() == same
+
+
+def test_without_duplicate_masking_no_hash_ever_matches(tokenizer):
+    batch = collator(tokenizer, duplicates="none")([sampler()(example(), np.random.default_rng(0))])
+    assert (batch["document_hash"] == 0).all() and (batch["positive_hash"] == 1).all()
+
+
+def test_a_row_depends_on_its_generator_alone():
+    one, two, other = (sampler()(example(), np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert one == two != other

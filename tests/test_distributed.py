@@ -1,0 +1,27 @@
+"""The mesh."""
+
+import jax
+import pytest
+from jax.sharding import AxisType
+
+from tart_jax import distributed
+from tart_jax.types import InputError
+
+
+def test_one_axis_takes_the_devices_that_are_left():
+    mesh = distributed.make_mesh({"data": -1, "model": 2})
+    assert dict(mesh.shape) == {"data": 4, "model": 2}
+    assert mesh.axis_types == (AxisType.Auto, AxisType.Auto)
+    assert dict(distributed.make_mesh({"data": -1}, jax.devices()[:1]).shape) == {"data": 1}
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"data": 3}, {"data": 4}, {"model": 8}, {"data": -1, "model": -1}, {"data": 0}]
+)
+def test_sizes_that_do_not_fit_the_devices_are_refused(sizes):
+    with pytest.raises(InputError, match="8 devices"):
+        distributed.make_mesh(sizes)
+
+
+def test_this_process_is_the_main_one():
+    assert distributed.is_main_process()
