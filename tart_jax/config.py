@@ -89,22 +89,33 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 
 def parse(
-    argv: Sequence[str], default: str | None = None, stage: str | None = None
+    argv: Sequence[str],
+    default: str | None = None,
+    stage: str | None = None,
+    positional: str | None = None,
 ) -> tuple[ConfigDict, str | None]:
     """(config, workdir) of `--config=FILE --workdir=FOLDER --config.key=value ...`.
 
     default: the file where none is named; stage: whose keys the file must have.
+    positional: the key that a bare word sets; its command's keys may also be written `--key`.
     """
     name, workdir, overrides = default, None, []
-    words = iter(argv)
-    for word in words:
-        option, equals, value = word.partition("=")
+    words = list(argv)
+    while words:
+        option, equals, value = words.pop(0).partition("=")
+        if positional and not option.startswith("-"):
+            overrides.append(f"--config.{positional}={option}{equals}{value}")
+            continue
         if not option.startswith("--"):
             raise InputError(
-                f"{word!r} is not an option; they look like --config.key=value, --help lists them."
+                f"{option!r} is not an option; they look like --config.key=value, --help lists"
+                " them."
             )
+        if positional and option not in ("--config", "--workdir"):
+            option = f"--config.{option.removeprefix('--').removeprefix('config.')}"
         if not equals:  # `--option value` as well as `--option=value`
-            value = next(words, "")
+            takes = words and not words[0].startswith("--")
+            value = words.pop(0) if takes else "True" if positional else ""
         if option == "--config":
             name = value
         elif option == "--workdir":
@@ -124,20 +135,30 @@ def parse(
 
 def _check_keys(name: str, stage: str) -> None:
     """InputError: a config file with a key that its stage does not know, or without one."""
-    known = _first_of(stage)
+    config = load(name)
+    known = _root_of(stage, config)
     if find(name.partition(":")[0]).resolve() == known.resolve():
         return
-    found, wanted = set(leaves(load(name))), set(leaves(load(str(known))))
+    found, wanted = set(leaves(config)), set(leaves(load(str(known))))
     for key in sorted(found ^ wanted):
         said = "is not a key of" if key in found else "is missing; it is a key of"
         raise InputError(f"{name}: config.{key} {said} tart-jax {stage}; --help lists the keys.")
 
 
-def _first_of(stage: str) -> Path:
-    """The config file that holds every key of a stage."""
+def roots(stage: str) -> list[Path]:
+    """The config files that say which keys there are: default.py, or one for each builder."""
     folder = folder_of_configs() / stage
     default = folder / "default.py"
-    return default if default.exists() else sorted(folder.glob("*.py"))[0]
+    return [default] if default.exists() else sorted(folder.glob("*.py"))
+
+
+def _root_of(stage: str, config: ConfigDict) -> Path:
+    """The file among `roots` whose keys a config must have; `config.builder` names it."""
+    files = {path.stem: path for path in roots(stage)}
+    name = "default" if "default" in files else config.get("builder")
+    if name not in files:
+        raise InputError(f"config.builder {name!r} is not one of {', '.join(files)}.")
+    return files[name]
 
 
 def leaves(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -173,18 +194,15 @@ def comments(path: Path) -> dict[str, str]:
 
 def describe(stage: str) -> str:
     """Every key of a stage with its default and its comment, and the config files that set them."""
-    folder = folder_of_configs() / stage
-    files = sorted(folder.glob("*.py"))
-    rows = []
-    first = _first_of(stage)
-    said = comments(first)
-    for key, value in leaves(runpy.run_path(str(first))["get_config"]()).items():
-        rows.append(f"  --config.{key}={value!r}\n        {said.get(key, '')}")
+    files = sorted((folder_of_configs() / stage).glob("*.py"))
     names = "\n".join(f"  configs/{stage}/{file.name}   {_first_line(file)}" for file in files)
-    return (
-        f"config files (each also as FILE:quicktest):\n{names}\n\n"
-        f"keys, with the defaults of {first.name}:\n" + "\n".join(rows)
-    )
+    parts = [f"config files (each also as FILE:quicktest):\n{names}"]
+    for root in roots(stage):
+        said, rows = comments(root), []
+        for key, value in leaves(runpy.run_path(str(root))["get_config"]()).items():
+            rows.append(f"  --config.{key}={value!r}\n        {said.get(key, '')}")
+        parts.append(f"keys, with the defaults of {root.name}:\n" + "\n".join(rows))
+    return "\n\n".join(parts)
 
 
 def _first_line(path: Path) -> str:

@@ -37,13 +37,17 @@ def is_gzip(path: Path) -> bool:
 
 
 def open_text(path: str | Path) -> TextIOWrapper:
-    """A text file for reading; gzip is told by its first two bytes, not by its name."""
+    """A text file for reading; gzip is told by its first two bytes, not by its name.
+
+    Lines end at a line feed alone: a stray carriage return inside one would shift the places of all
+    later ones against those that readers by offset count.
+    """
     path = existing(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder where a file was expected.")
     if is_gzip(path):
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
+    return path.open(encoding="utf-8", newline="\n")
 
 
 def lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -78,7 +82,7 @@ def parse_jsonl(
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{path}: line {number} is not JSON ({error}): {line[:80]!r}."
             ) from error
@@ -94,6 +98,25 @@ def read_json(path: str | Path) -> Any:
             return json.load(file)
         except ValueError as error:
             raise InputError(f"{path} is not JSON ({error}).") from error
+
+
+def read_json_list(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """(number from 1, value) of each item of a JSON list, one item in memory at a time."""
+    import ijson
+
+    number = 0
+    with open_text(path) as file:
+        try:
+            events = ijson.parse(file.buffer, use_float=True)
+            if next(events, None) != ("", "start_array", None):
+                raise InputError(f"{path} should hold one JSON list; it begins otherwise.")
+            for number, item in enumerate(ijson.items(events, "item"), start=1):
+                yield number, item
+        except (ijson.JSONError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            if isinstance(error, InputError):
+                raise
+            said = str(error).strip().splitlines()[0]  # the parser draws an arrow below
+            raise InputError(f"{path}: item {number + 1} is not JSON ({said}).") from error
 
 
 @contextlib.contextmanager

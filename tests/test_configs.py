@@ -1,5 +1,6 @@
 """Every config loads, in its quick form too; every key has its comment and is read by its stage."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tart_jax import config
 from tart_jax.cli import COMMANDS
+from tart_jax.data import prepare
 from tart_jax.types import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -35,33 +37,38 @@ def test_a_variant_has_the_keys_of_its_stage(path):
         )
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_key_has_a_comment(stage):
-    folder = ROOT / "configs" / stage
-    path = (
-        folder / "default.py"
-        if (folder / "default.py").exists()
-        else sorted(folder.glob("*.py"))[0]
-    )
+ROOTS = [(stage, path) for stage in STAGES for path in config.roots(stage)]
+
+
+@pytest.mark.parametrize("stage, path", ROOTS, ids=lambda part: getattr(part, "stem", part))
+def test_every_key_has_a_comment(stage, path):
     missing = set(config.leaves(config.load(str(path)))) - set(config.comments(path))
     assert not missing
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_key_is_read_by_its_stage(stage):
-    source = ROOT / Path(*COMMANDS[stage].module.split(".")).with_suffix(".py")
-    folder = ROOT / "configs" / stage
-    path = (
-        folder / "default.py"
-        if (folder / "default.py").exists()
-        else sorted(folder.glob("*.py"))[0]
-    )
-    text = source.read_text("utf-8")
-    groups = {key.rpartition(".")[0] for key in config.leaves(config.load(str(path)))}
+def parameters(path: Path) -> set[str]:
+    """The keyword arguments of `run`, and of the `build` that it may hand them on to."""
+    found = ast.walk(ast.parse(path.read_text("utf-8")))
+    both = [n for n in found if isinstance(n, ast.FunctionDef) and n.name in ("run", "build")]
+    return {argument.arg for function in both for argument in function.args.kwonlyargs}
+
+
+@pytest.mark.parametrize("stage, path", ROOTS, ids=lambda part: getattr(part, "stem", part))
+def test_every_key_is_read_by_its_stage(stage, path):
+    def source(module: str) -> Path:
+        return ROOT / Path(*module.split(".")).with_suffix(".py")
+
+    settings = config.load(str(path))
+    text = source(COMMANDS[stage].module).read_text("utf-8")
+    taken: set[str] = {"builder"} if "builder" in settings else set()
+    if "builder" in settings:  # its `run` is called with every other key
+        taken |= parameters(source(prepare.BUILDERS[settings.builder]))
+    groups = {key.rpartition(".")[0] for key in config.leaves(settings)}
     unread = [
         key
-        for key in config.leaves(config.load(str(path)))
-        if not re.search(rf"\.{key.rpartition('.')[2]}\b", text)
+        for key in config.leaves(settings)
+        if key not in taken
+        and not re.search(rf"\.{key.rpartition('.')[2]}\b", text)
         # a group handed on whole: **config.optimizer
         and not any(
             re.search(rf"\*\*[\w.]*\b{group.rpartition('.')[2]}\b", text)

@@ -10,6 +10,7 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg not in ("", "quicktest"):
         raise ValueError(f"variant {arg!r} is not known; there is 'quicktest'.")
     config = ConfigDict()
+    config.builder = "python_library"  # what makes the data set
     config.seed = 0  # of the split by module and of every draw
     config.packages = ()  # installed packages to read, too: ('flax', 'optax')
     config.max_modules = 0  # modules with documented functions to read; 0: all

@@ -14,6 +14,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of the data order, the sampling and dropout
     config.steps = 1_000  # updates
+    config.epochs = 0.0  # passes over the data, instead of steps; 0: steps decides
     config.prng = "threefry2x32"  # random bits of dropout: or rbg, unsafe_rbg (no faster on CPU)
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices the batch is divided over; -1: those that are left
@@ -31,7 +32,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.remat = "none"  # recompute to save memory: none, dots (some) or layer (most)
 
     config.data = ConfigDict()
-    config.data.train = "train.jsonl"  # examples: JSON lines, or a TFDS array_record folder
+    config.data.train = "train.jsonl"  # examples: files, TFDS folders, folders of them; "a,b,..."
+    config.data.mixing = "proportional"  # to size; or temperature, equal, downsample, explicit
+    config.data.mixing_temperature = 3.0  # "temperature": shares go by size ** (1 / this)
+    config.data.weights = ()  # "explicit": ("task=2", "other=0.5", ...); 0 leaves a task out
+    config.data.limit = 0  # "downsample": examples that count of a task; the larger rarer drawn
+    config.data.cap = 0  # examples of a task, at most, always the same; 0: all
+    config.data.held_out = ()  # tasks left out of training
+    config.data.homogeneous = False  # each batch of one task (True), or of all (False)
     config.data.instructions = ""  # table of wordings by task, drawn at random; "" for none
     config.data.batch_size = 32  # queries of a step, over all devices
     config.data.num_negatives = 5  # negatives of each query, beside the batch's other documents

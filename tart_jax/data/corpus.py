@@ -1,9 +1,10 @@
-"""Collections of documents and query files: BEIR folders, JSON lines, TSV; gzip or not; streamed.
+"""Collections of documents and query files: BEIR and TFDS folders, JSON lines, TSV; gzip or not.
 
 A corpus is its documents in file order: a document's position is its number in that order, from 0.
 """
 
 import hashlib
+import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tart_jax import io
+from tart_jax.data.sources import TfdsRecords, is_tfds
 from tart_jax.types import Document, InputError, Query
 
 SUFFIXES = (".jsonl", ".json", ".tsv")
@@ -28,8 +30,11 @@ class CorpusInfo:
 
 
 def corpus_file(path: str | Path) -> Path:
-    """The file that holds the documents: `path` itself, or corpus.jsonl(.gz) of a BEIR folder."""
-    return _file(path, "corpus")
+    """The file of the documents: `path` itself, or corpus.jsonl(.gz) of a BEIR folder.
+
+    A TFDS folder in array_record format (doc_id, title, text) stays a folder."""
+    path = io.existing(path, "corpus")
+    return path if is_tfds(path) else _file(path, "corpus")
 
 
 def queries_file(path: str | Path) -> Path:
@@ -50,7 +55,7 @@ def _file(path: str | Path, name: str) -> Path:
 
 
 def read_documents(path: str | Path) -> Iterator[Document]:
-    """The documents of a BEIR folder, a .jsonl or a .tsv (header id, text[, title], any order)."""
+    """The documents of a BEIR or TFDS folder, a .jsonl or .tsv (header id, text[, title])."""
     path = corpus_file(path)
     for number, record in _records(path):
         yield _document(record, path, number)
@@ -89,19 +94,35 @@ def fetch(path: str | Path, positions: Iterable[int]) -> dict[int, Document]:
     return found
 
 
+def _fetch_tfds(records: TfdsRecords, positions: list[int]) -> dict[int, Document]:
+    beyond = max(positions, default=-1)
+    if beyond >= len(records):
+        raise InputError(
+            f"{records.directory} has no document at position {beyond}; has it changed?"
+        )
+    found = zip(positions, records.fetch(positions), strict=True)
+    return {
+        position: _document(_renamed(record), records.directory, position + 1)
+        for position, record in found
+    }
+
+
 class Lookup:
     """Documents by position, again and again: remembers where lines begin, 8 bytes a document.
 
-    A gzip file has no such places; it is read from its start each time.
+    A TFDS folder knows them. A gzip file has none; it is read from its start each time.
     """
 
     def __init__(self, path: str | Path):
         self.path = corpus_file(path)
         self._begins: array | None = None
         self._header: list[tuple[int, str]] = []
+        self._tfds = TfdsRecords(self.path) if self.path.is_dir() else None
 
     def fetch(self, positions: Iterable[int]) -> dict[int, Document]:
         """The documents at these positions. InputError: there is no such position."""
+        if self._tfds is not None:
+            return _fetch_tfds(self._tfds, list(positions))
         if io.is_gzip(self.path):
             return fetch(self.path, positions)
         begins = self._index() if self._begins is None else self._begins
@@ -156,13 +177,29 @@ def read_queries(path: str | Path) -> list[Query]:
 
 def _records(path: Path, digest: Any = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, fields) of a JSON-lines or TSV file; `digest` is fed every line."""
+    if path.is_dir():
+        yield from _tfds(path, digest)
+        return
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix not in SUFFIXES:
         raise InputError(
             f"{path}: a file of documents or queries ends in {', '.join(SUFFIXES)}, or these + .gz."
         )
     lines = _fed(io.lines(path), digest) if digest else io.lines(path)
-    return _parser(path)(path, lines)
+    yield from _parser(path)(path, lines)
+
+
+def _tfds(path: Path, digest: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, record in enumerate(map(_renamed, TfdsRecords(path)), start=1):
+        if digest:
+            digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
+        yield number, record
+
+
+def _renamed(record: dict[str, Any]) -> dict[str, Any]:
+    if "doc_id" in record:
+        record["_id"] = record.pop("doc_id")
+    return record
 
 
 def _parser(path: Path) -> Callable[..., Iterator[tuple[int, dict[str, Any]]]]:

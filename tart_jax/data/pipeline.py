@@ -1,16 +1,18 @@
 """The Grain chain from examples to host batches. The only file that knows Grain."""
 
+import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grain
 
-from tart_jax.data.batching import Batch, Collator, Row
-from tart_jax.data.sources import ExampleSource
+from tart_jax.data.batching import Batch, Row
+from tart_jax.data.mixture import Mixture
 from tart_jax.types import InputError
 
 
 class Batches:
-    """Endless training batches; batch `s` is a function of (source, sampler, seed, s) alone.
+    """Endless training batches; batch `s` is a function of (mixture, sampler, seed, s) alone.
 
     So a position in the data is a step number, and resuming is starting at another one. Each
     process gets its contiguous part of the global batch.
@@ -18,30 +20,40 @@ class Batches:
 
     def __init__(
         self,
-        source: ExampleSource,
+        mixture: Mixture,
         sample: Callable[..., Row],
-        collate: Collator,
+        collate: Callable[..., Batch],
         *,
         batch_size: int,
         seed: int,
+        homogeneous: bool = False,
         process_index: int = 0,
         process_count: int = 1,
     ):
-        """batch_size: queries in the global batch. InputError: data or processes do not fit."""
-        if len(source) < batch_size:
-            raise InputError(
-                f"the training data hold {len(source)} examples, too few for one batch of"
-                f" {batch_size}; set --config.data.batch_size to {len(source)} or less."
-            )
-        if batch_size % process_count:
-            raise InputError(
-                f"batch_size {batch_size} does not divide over {process_count} processes; try"
-                f" {max(1, batch_size // process_count) * process_count}."
-            )
-        rows = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(sample)
-        # Local batches are dealt out, not rows: process h takes numbers h, h + count, ... of them.
-        parts = rows.batch(batch_size // process_count, batch_fn=list)
-        self._dataset = parts[process_index::process_count].map(collate)
+        """batch_size: queries in the global batch. homogeneous: each batch is of one task.
+
+        InputError: data or processes do not fit.
+        """
+        _check(mixture, batch_size, homogeneous, process_count)
+        size = batch_size // process_count
+
+        def rows(examples: Any, key: int) -> grain.MapDataset:
+            return grain.MapDataset.source(examples).seed(key).shuffle().repeat().random_map(sample)
+
+        def parts(dataset: grain.MapDataset) -> grain.MapDataset:
+            # Local batches are dealt out, not rows: process h takes numbers h, h + count, ...
+            return dataset.batch(size, batch_fn=list)[process_index::process_count]
+
+        shares = [component.share for component in mixture.components]
+        # Keyed by name: a task's own order does not change when others come or go.
+        each = [rows(c.examples, _key(seed, c.task)) for c in mixture.components]
+        if homogeneous:
+            local = grain.MapDataset.mix([parts(dataset) for dataset in each], shares)
+        elif mixture.together is not None:
+            local = parts(rows(mixture.together, seed))
+        else:
+            local = parts(grain.MapDataset.mix(each, shares))
+        self._dataset = local.map(collate)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of one step, made here and now."""
@@ -65,3 +77,24 @@ class Batches:
                 grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=prefetch)
             )
         return iter(batches)
+
+
+def _key(seed: int, task: str) -> int:
+    digest = hashlib.blake2b(f"{seed} {task}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _check(mixture: Mixture, batch_size: int, homogeneous: bool, process_count: int) -> None:
+    sizes = {component.task: len(component.examples) for component in mixture.components}
+    smallest = min(sizes, key=lambda task: sizes[task])
+    held, of = (sizes[smallest], f" of {smallest}") if homogeneous else (sum(sizes.values()), "")
+    if held < batch_size:
+        raise InputError(
+            f"the training data hold {held} examples{of}, too few for one batch of {batch_size};"
+            f" set --config.data.batch_size to {held} or less."
+        )
+    if batch_size % process_count:
+        raise InputError(
+            f"batch_size {batch_size} does not divide over {process_count} processes; try"
+            f" {max(1, batch_size // process_count) * process_count}."
+        )

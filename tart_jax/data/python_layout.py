@@ -1,6 +1,5 @@
-"""How the demo's data set lies on disk: BEIR folders, wordings, counts, fingerprint."""
+"""How the demo's data set lies on disk: BEIR folders, wordings, counts."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import as_file, files
@@ -96,11 +95,3 @@ def task_counts(
         averaged = task in FUNCTION_TASKS and splits["test"]["queries"] >= LEAST_TEST_QUERIES
         tasks[task] = {"train": trained[task], **splits, "averaged": averaged}
     return tasks
-
-
-def fingerprint(folder: Path) -> str:
-    """sha256 over the names and contents of every file."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        total.update(f"{path.relative_to(folder).as_posix()} {io.sha256(path)}\n".encode())
-    return total.hexdigest()

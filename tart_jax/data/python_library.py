@@ -7,14 +7,13 @@ first "/".
 """
 
 import platform
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tart_jax import io
-from tart_jax.data import examples, python_layout, python_sources, python_topics
+from tart_jax.data import dataset_folder, examples, python_layout, python_sources, python_topics
 from tart_jax.data.python_layout import LEAST_TEST_QUERIES, wordings
 from tart_jax.data.python_tasks import (
     PROSE_TASKS,
@@ -29,17 +28,40 @@ from tart_jax.data.python_tasks import (
     training_examples,
     without_repeats,
 )
+from tart_jax.tables import Table
 from tart_jax.types import InputError
 
-__all__ = ["PROSE_TASKS", "SHARED_QUERY_TASKS", "TASKS", "build", "wordings"]
+__all__ = ["run", "PROSE_TASKS", "SHARED_QUERY_TASKS", "TASKS", "build", "wordings"]
 
 KIND = "tart_jax python library"
 VERSION = 1  # of what is written; a folder of another version is made anew
-CONTENTS = {"train.jsonl", "instructions.tsv", "dev", "test", "dataset.json"}
-RECORDS = {"config.json", "environment.json"}  # the command's own, written before it builds
+CONTENTS = {"train.jsonl", "instructions.tsv", "dev", "test"}
 TEST_SHARE, DEV_SHARE, MOST_TEST = 0.22, 0.08, 0.40
 
 Splits = dict[str, list[Subject]]
+
+
+def run(
+    workdir: Path,
+    *,
+    max_modules: int,
+    max_test_queries: int,
+    max_dev_queries: int,
+    max_test_documents: int,
+    max_dev_documents: int,
+    **options: Any,
+) -> Table:
+    """`build` under the keys of its config file (0: no limit); returns the counts."""
+    stats = build(
+        workdir,
+        max_modules=max_modules or None,
+        max_test_queries_per_task=max_test_queries,
+        max_dev_queries_per_task=max_dev_queries,
+        max_test_documents_per_task=max_test_documents,
+        max_dev_documents_per_task=max_dev_documents,
+        **options,
+    )
+    return summary(stats)
 
 
 def build(
@@ -77,31 +99,12 @@ def build(
     options["packages"] = {name: python_sources.package_version(name) for name in packages}
     python = f"{platform.python_implementation()} {platform.python_version()}"
     header = {"kind": KIND, "version": VERSION, "python": python, "options": options}
-    found = _finished(Path(directory))
+    found = dataset_folder.finished(Path(directory), KIND, CONTENTS)
     own = library is None and topics is None
     if own and found and all(found.get(name) == value for name, value in header.items()):
         return found
     sources = _sources(library, packages)
     return _make(Path(directory), header, sources, topics)
-
-
-def _finished(directory: Path) -> dict[str, Any]:
-    """dataset.json of an earlier build, {} for a free place; InputError for anything foreign."""
-    if not directory.exists():
-        return {}
-    names = {path.name for path in directory.iterdir()} if directory.is_dir() else {directory.name}
-    names -= RECORDS
-    if not names and directory.is_dir():
-        return {}
-    stats = io.read_json(directory / "dataset.json") if "dataset.json" in names else {}
-    ours = isinstance(stats, dict) and stats.get("kind") == KIND
-    foreign = sorted(names - CONTENTS) if ours else sorted(names)
-    if foreign:
-        raise InputError(
-            f"{directory} holds {foreign[0]!r}, which this builder did not write; name another"
-            " folder or remove it."
-        )
-    return stats
 
 
 def _sources(library: str | Path | None, packages: Sequence[str]) -> list[tuple[str, Path]]:
@@ -136,8 +139,7 @@ def _make(
             f"no training example came out of {len(sources)} source files; are their docstrings"
             " there (some packagers strip them)? Raise max_modules if it is set."
         )
-    with io.writing(directory) as aside:
-        aside.mkdir(parents=True)
+    with dataset_folder.building(directory) as (aside, stats):
         examples.write(aside / "train.jsonl", training)
         held_out = {
             name: python_layout.write_split(
@@ -150,14 +152,7 @@ def _make(
             for name in ("dev", "test")
         }
         python_layout.write_wordings(aside, training, held_out)
-        stats = header | {"tasks": python_layout.task_counts(training, held_out)} | counts
-        stats["fingerprint"] = python_layout.fingerprint(aside)
-        io.write_json(aside / "dataset.json", stats)
-        for name in RECORDS:
-            if (directory / name).is_file():
-                shutil.copy(directory / name, aside / name)
-        if directory.exists():
-            shutil.rmtree(directory)  # `_finished` made sure that it holds nothing but ours
+        stats |= header | {"tasks": python_layout.task_counts(training, held_out)} | counts
     return stats
 
 
@@ -220,3 +215,26 @@ def _take(
         else:
             left.append(group)
     return taken, left
+
+
+def summary(stats: dict) -> Table:
+    """Counts of each task, and what left the training set."""
+    header = ["task", "train", "dev queries", "test queries", "test documents", "averaged"]
+    rows = [
+        [
+            task,
+            f"{counts['train']:,}",
+            f"{counts['dev']['queries']:,}",
+            f"{counts['test']['queries']:,}",
+            f"{counts['test']['documents']:,}",
+            "yes" if counts["averaged"] else "no",
+        ]
+        for task, counts in stats["tasks"].items()
+    ]
+    removed = ", ".join(f"{count:,} {what}" for what, count in stats["repeats_removed"].items())
+    note = (
+        f"{stats['python']}: {stats['modules']:,} modules, {stats['functions']:,} functions."
+        f" Left the training set, repeating a held-out text: {removed or 'nothing'}."
+        f" Unreadable files skipped: {len(stats['bad_files'])}."
+    )
+    return Table("Data set", header, rows, note)

@@ -3,6 +3,8 @@
 import dataclasses
 import fnmatch
 import functools
+import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from tart_jax import distributed, io, sharding
 from tart_jax.checkpoints import Checkpoints
 from tart_jax.data import instructions
 from tart_jax.data.batching import Collator, Sampler
+from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
-from tart_jax.data.sources import open_source
 from tart_jax.models import dual_encoder, pretrained
 from tart_jax.models.pretrained import Format, Pretrained
 from tart_jax.train import dev, loop, objectives, optimizer
@@ -25,6 +27,8 @@ from tart_jax.train.loop import Cadence, Setup
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step, make_step
 from tart_jax.types import InputError
+
+log = logging.getLogger(__name__)
 
 # What may change between a run and its resumption; files are compared by content, not by path.
 FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "model.source",
@@ -36,8 +40,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Trains, or goes on where `workdir` stopped: checkpoints, logs, `model`, result.json."""
     mesh = distributed.make_mesh(config.mesh.to_dict())
     check(config, mesh)
+    mixture = load_mixture(config)
+    config = with_steps(config, mixture)
     model = load_model(config)
-    batches, fingerprints = load_batches(config, model)
+    batches, fingerprints = load_batches(config, mixture, model)
     dev_set = load_dev(config)
     identity = options(config) | fingerprints
     state, step = build(config, model, mesh)
@@ -76,6 +82,10 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
         )
     if config.model.dropout == 1:
         raise InputError("config.model.dropout is 1, which leaves nothing; 0.1 is usual.")
+    if config.epochs < 0:
+        raise InputError(
+            f"config.epochs is {config.epochs}; it should be 0 (steps decides) or more."
+        )
     names = (
         "data.known_positives",
         "steps",
@@ -128,19 +138,40 @@ def load_model(config: ConfigDict) -> Pretrained:
     )
 
 
-def load_batches(config: ConfigDict, model: Pretrained) -> tuple[Batches, dict[str, Any]]:
+def load_mixture(config: ConfigDict) -> Mixture:
+    """The training data: which tasks, how much of each; said once in the log."""
+    data = config.data
+    mixture = mix(
+        open_sources(data.train),
+        mixing=data.mixing,
+        temperature=data.mixing_temperature,
+        weights=parse_weights(data.weights),
+        cap=data.cap,
+        limit=data.limit,
+        held_out=data.held_out,
+        seed=config.seed,
+    )
+    for part in mixture.components if distributed.is_main_process() else ():
+        log.info("%s: %s examples, %.1f%%", part.task, f"{len(part.examples):,}", 100 * part.share)
+    return mixture
+
+
+def with_steps(config: ConfigDict, mixture: Mixture) -> ConfigDict:
+    """The config with `steps` worked out where it asks for `epochs`."""
+    if config.epochs:
+        config = config.copy_and_resolve_references()
+        config.steps = math.ceil(config.epochs * mixture.epoch / config.data.batch_size)
+    return config
+
+
+def load_batches(
+    config: ConfigDict, mixture: Mixture, model: Pretrained
+) -> tuple[Batches, dict[str, Any]]:
     """(batches, fingerprints of what they and the model are made from)."""
     data = config.data
-    if not Path(data.train).exists():
-        raise InputError(
-            f"config.data.train {data.train} does not exist; name your examples, or make some:"
-            " tart-jax prepare --config=configs/prepare/python_library.py"
-            " --workdir=runs/python_library"
-        )
-    source = open_source(data.train)
     table = instructions.read_table(data.instructions) if data.instructions else {}
     if table:
-        instructions.require_tasks(table, source.tasks, data.instructions)
+        instructions.require_tasks(table, mixture.uninstructed, data.instructions)
     separator = model.tokenizer.separator if data.separator is None else data.separator
     sampler = Sampler(
         table={task: row.instructions for task, row in table.items()},
@@ -159,21 +190,26 @@ def load_batches(config: ConfigDict, model: Pretrained) -> tuple[Batches, dict[s
         known_positives=data.known_positives,
     )
     batches = Batches(
-        source,
+        mixture,
         sampler,
         collator,
         batch_size=data.batch_size,
         seed=config.seed,
+        homogeneous=data.homogeneous,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
     fingerprints = {
         "model.weights_sha256": model.weights_sha256,
         "model.tokenizer": model.tokenizer.fingerprint(),
-        "data.sha256": source.fingerprint,
-        "data.instructions_sha256": io.sha256(data.instructions) if data.instructions else "",
+        "data.sha256": mixture.fingerprint,
+        "data.instructions_sha256": _sha256(data.instructions),
     }
     return batches, fingerprints
+
+
+def _sha256(table: str) -> str:
+    return io.sha256(instructions.locate(table)) if table else ""
 
 
 def load_dev(config: ConfigDict) -> dev.DevSet | None:

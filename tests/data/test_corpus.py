@@ -3,6 +3,7 @@
 import gzip
 import json
 from array import array
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +125,66 @@ def test_missing_files_and_folders_are_named(tmp_path):
         corpus.scan(tmp_path)
     with pytest.raises(InputError, match="holds neither queries.jsonl"):
         corpus.read_queries(tmp_path)
+
+
+def tfds(folder, rows, names=("doc_id", "title", "text")):
+    """A TFDS folder in array_record format, made by TFDS's own builder."""
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+
+    class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+        code_path = None
+
+        def _info(self):
+            features = tfds.features.FeaturesDict({name: tfds.features.Text() for name in names})
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, dl_manager):
+            return {"corpus": self._generate_examples()}
+
+        def _generate_examples(self):
+            yield from enumerate(rows)
+
+    builder = Made(data_dir=folder)
+    builder.download_and_prepare(file_format="array_record", download_dir=folder / "downloads")
+    return Path(builder.data_dir)
+
+
+def rows(count):
+    return [{"doc_id": f"d{i}", "title": f"T{i % 3}", "text": f"text {i} ü"} for i in range(count)]
+
+
+def test_a_tfds_folder_is_a_corpus_like_others(tmp_path):
+    folder = tfds(tmp_path / "a", rows(3000))
+    documents = list(corpus.read_documents(folder))
+    assert sorted(documents) == sorted(Document(**row) for row in rows(3000))
+    info = corpus.scan(folder)
+    assert info.count == 3000
+    wanted = {place: documents[place] for place in (2999, 0, 1500)}
+    assert corpus.Lookup(folder).fetch(wanted) == corpus.fetch(folder, wanted) == wanted
+    with pytest.raises(InputError, match="no document at position 3000"):
+        corpus.Lookup(folder).fetch([3000])
+    assert corpus.scan(tfds(tmp_path / "b", rows(3000))) == info
+    changed = rows(3000)
+    changed[7]["text"] += "."
+    other = corpus.scan(tfds(tmp_path / "c", changed))
+    assert other.count == 3000 and other.fingerprint != info.fingerprint
+
+
+def test_a_tfds_folder_that_is_no_corpus_is_refused(tmp_path):
+    for number, (broken, names, said) in enumerate(
+        [
+            (rows(2) + rows(1), ("doc_id", "title", "text"), "'d0' on lines"),
+            ([{"text": "a"}], ("text",), "needs the field '_id'"),
+            ([{"doc_id": "a"}], ("doc_id",), "needs the field 'text'"),
+            ([{"doc_id": "a b", "text": ""}], ("doc_id", "text"), "has the id 'a b'"),
+        ]
+    ):
+        folder = tfds(tmp_path / str(number), broken, names)
+        with pytest.raises(InputError, match=said):
+            corpus.scan(folder)
 
 
 def test_queries_are_read_with_their_instructions(tmp_path):

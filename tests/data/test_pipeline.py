@@ -7,6 +7,7 @@ import pytest
 
 from tart_jax.data.batching import Collator, Sampler
 from tart_jax.data.examples import TrainingExample
+from tart_jax.data.mixture import mix
 from tart_jax.data.pipeline import Batches
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.types import Document, InputError
@@ -46,7 +47,7 @@ def make(tokenizer, *, count=20, batch_size=8, seed=0, index=0, processes=1) -> 
         known_positives=1,
     )
     return Batches(
-        source, sample, collate,
+        mix({"source": source}, mixing="proportional"), sample, collate,
         batch_size=batch_size, seed=seed, process_index=index, process_count=processes,
     )  # fmt: skip
 
