@@ -20,8 +20,12 @@ ONE_IMPORTER = {
     "orbax": "checkpoints.py", "faiss": "index/faiss_index.py", "bm25s": "index/bm25.py",
     "grain": "data/pipeline.py", "tensorboardX": "train/metrics.py",
     "pytrec_eval": "evaluate/measures.py", "pickle": "models/torch_files.py",
-    "tensorflow_datasets": "data/sources.py", "huggingface_hub": "data/hub.py",
+    "huggingface_hub": "data/hub.py", "pooch": "data/berri/fetch.py",
+    "apache_beam": "data/berri/beam.py", "pyarrow": "data/exchange/rows.py",
+    "datasets": "data/exchange/hf.py",
 }  # fmt: skip
+# Read in one file, written in another.
+ONE_IMPORTER_EACH_WAY = {"tensorflow_datasets": ["data/berri/builder.py", "data/sources.py"]}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL = sorted(
     path
@@ -62,14 +66,23 @@ def test_an_import_against_the_order_is_found():
     assert violations("evaluate", {"tart_jax.mine"}) == ["mine"]
 
 
-@pytest.mark.parametrize("package,owner", ONE_IMPORTER.items())
-def test_a_dependency_is_imported_in_one_file(package, owner):
-    users = [
+def users_of(package: str) -> list[str]:
+    return [
         str(p.relative_to(PACKAGE))
         for p in SOURCES
         if package in {i.split(".")[0] for i in imports(p)}
     ]
+
+
+@pytest.mark.parametrize("package,owner", ONE_IMPORTER.items())
+def test_a_dependency_is_imported_in_one_file(package, owner):
+    users = users_of(package)
     assert users in ([], [owner])
+
+
+@pytest.mark.parametrize("package,owners", ONE_IMPORTER_EACH_WAY.items())
+def test_a_format_is_read_in_one_file_and_written_in_one(package, owners):
+    assert users_of(package) == owners
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
