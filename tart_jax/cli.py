@@ -16,12 +16,19 @@ class Command(NamedTuple):
     help: str
     needs_workdir: bool = True
     default: str | None = None  # the config file where --config is not given
+    positional: str | None = None  # the key of a bare word; other keys may be written --key, too
 
 
 COMMANDS = {
     "demo": Command("tart_jax.demo.run", "train and test a retriever on your own Python",
                     default="configs/demo/default.py"),
     "prepare": Command("tart_jax.data.prepare", "build a data set: examples, instructions, qrels"),
+    "import": Command("tart_jax.data.exchange.importing", "training data from another format",
+                      default="configs/import/default.py"),
+    "export": Command("tart_jax.data.exchange.exporting", "training data to another format",
+                      default="configs/export/default.py"),
+    "audit": Command("tart_jax.data.audit.run", "find faults in training data, and repair them",
+                     False, "configs/audit/default.py", "path"),
     "train": Command("tart_jax.train.run", "train a dual encoder (TART-dual)"),
     "encode": Command("tart_jax.encode.run", "encode a corpus into embedding shards",
                       default="configs/encode/default.py"),
@@ -41,7 +48,7 @@ usage: tart-jax COMMAND --config=FILE[:quicktest] --workdir=FOLDER [--config.KEY
 commands:
 {commands}
 
-Data flows through files: prepare -> train -> encode -> index -> search -> evaluate.
+Data flows through files: prepare or import -> train -> encode -> index -> search -> evaluate.
 """
 
 
@@ -54,9 +61,12 @@ def help_of(name: str) -> str:
     command = COMMANDS[name]
     config_option = f"[--config={command.default}]" if command.default else "--config=FILE"
     workdir = "--workdir=FOLDER" if command.needs_workdir else "[--workdir=FOLDER]"
+    word, keys = ("", "--config.KEY")
+    if command.positional:
+        word, keys = f" {command.positional.upper()}", "--KEY"
     return (
         f"tart-jax {name}: {command.help}\n\n"
-        f"usage: tart-jax {name} {config_option} {workdir} [--config.KEY=VALUE ...]\n\n"
+        f"usage: tart-jax {name}{word} {config_option} {workdir} [{keys}=VALUE ...]\n\n"
         f"{config.describe(name)}"
     )
 
@@ -76,7 +86,7 @@ def dispatch(argv: Sequence[str]) -> None:
         print(help_of(name))
         return
     command = COMMANDS[name]
-    settings, workdir = config.parse(rest, command.default, name)
+    settings, workdir = config.parse(rest, command.default, name, command.positional)
     if workdir is None and command.needs_workdir:
         raise InputError(f"--workdir=FOLDER is missing: tart-jax {name} writes its outputs there.")
     if workdir is not None and Path(workdir).is_file():

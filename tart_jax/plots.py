@@ -79,6 +79,68 @@ def matrix(
     _save(FigureCanvasAgg(figure), path)
 
 
+def histogram(
+    path: Path, series: Mapping[str, Sequence[float | int]], *, title: str, label: str
+) -> None:
+    """One panel per series, each with its own bins; a long tail beyond the 99% mark is cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.0 + 4.2 * len(series), 3.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(series)))
+    for index, (axes, (name, values)) in enumerate(zip(panels, series.items(), strict=True)):
+        shown = np.asarray(values, float)
+        end = max(float(np.quantile(shown, 0.99)), float(shown.min()) + 1)
+        axes.hist(shown[shown <= end], bins=40, color=COLOURS[index % len(COLOURS)])
+        axes.set_title(f"{title}: {plain(name)}", loc="left")
+        axes.set_xlabel(label)
+        axes.grid(axis="y", alpha=0.3)
+    _save(FigureCanvasAgg(figure), path)
+
+
+def shares(
+    path: Path,
+    groups: Mapping[str, Mapping[str, float | int]],
+    *,
+    title: str,
+    same_parts: bool = False,
+) -> None:
+    """Stacked bars, each the whole of one group; the parts' names and shares stand in the bar.
+
+    same_parts: all groups have the same parts, which then have one colour each and a legend.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 1.4 + 0.6 * len(groups)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, parts in enumerate(groups.values()):
+        whole, left = sum(parts.values()), 0.0
+        for index, (name, value) in enumerate(parts.items()):
+            share = value / whole if whole else 0.0
+            axes.barh(row, share, left=left, color=COLOURS[index % len(COLOURS)], edgecolor="white",
+                      label=plain(name) if same_parts and not row else None)  # fmt: skip
+            said = f"{share:.0%}" if same_parts else f"{plain(name)} {share:.0%}"
+            if share > (0.04 if same_parts else 0.01 * len(said)):
+                axes.text(left + share / 2, row, said, ha="center", va="center",
+                          color="white", fontsize=8)  # fmt: skip
+            left += share
+    axes.set_yticks(range(len(groups)), [plain(name) for name in groups])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    axes.set_title(title, loc="left")
+    if same_parts:
+        axes.legend(frameon=False, ncols=5, loc="upper left", bbox_to_anchor=(0, 0))
+    _save(FigureCanvasAgg(figure), path)
+
+
+def plain(name: str, length: int = 40) -> str:
+    """A name from data, for a figure: no mathematics, no glyph that the font may lack."""
+    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in name[:length])
+    return shown.replace("$", r"\$")
+
+
 def _save(canvas, path: Path) -> None:
     with writing(path) as aside:
         canvas.print_figure(aside, dpi=150, format="png")

@@ -145,3 +145,22 @@ def test_version_and_usage_need_no_jax():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert __version__ in done.stdout
+
+
+def test_audit_takes_a_bare_path_and_short_keys(capsys, tmp_path):
+    row = {"task": "t", "query_id": "1", "query": "what is an oak"}
+    row["positives"] = [{"doc_id": "d", "text": "a tree"}]
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    words = [str(tmp_path / "train.jsonl"), "--sample", "1", "--repair", f"--workdir={tmp_path}/o"]
+    assert main(["audit", *words]) == 0
+    assert "what is an oak" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "o" / "config.json").read_text())
+    assert (settings["sample"], settings["repair"]) == (1, True)
+    assert (tmp_path / "o" / "repaired.jsonl").is_file()
+
+
+def test_a_short_key_that_audit_does_not_have_is_refused(capsys, tmp_path):
+    assert "--config.smaple is not a key" in said(capsys, "audit", tmp_path, "--smaple=1")
+    # The twin: other commands take neither bare words nor short keys.
+    assert "is not an option" in said(capsys, "encode", tmp_path)
+    assert "--batch_size is not an option" in said(capsys, "encode", "--batch_size=1")

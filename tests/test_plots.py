@@ -20,3 +20,15 @@ def test_a_matrix_is_a_png(tmp_path):
         title="t", row_label="r", column_label="c",
     )  # fmt: skip
     assert (tmp_path / "m.png").read_bytes().startswith(PNG)
+
+
+def test_shares_and_histograms_are_pngs_whatever_the_names(tmp_path):
+    groups = {"task $x$ \u691c": {"a_b": 3, "$": 1, "<b>": 0}, "unit": {"page": 2.5}, "none": {}}
+    plots.shares(tmp_path / "shares.png", groups, title="t")
+    kinds = {f"task {n}": {"positives": n, "negatives": 2} for n in range(30)}
+    plots.shares(tmp_path / "kinds.png", kinds, title="t", same_parts=True)
+    series = {"queries": [5], "documents": list(range(300)), "same": [2, 2, 2]}
+    plots.histogram(tmp_path / "lengths.png", series, title="t", label="tokens")
+    for path in tmp_path.iterdir():
+        assert path.read_bytes().startswith(PNG)
+    assert len(list(tmp_path.iterdir())) == 3

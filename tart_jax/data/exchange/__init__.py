@@ -1,0 +1,1 @@
+"""Readers and writers of the data formats of the field, and the commands `import` and `export`."""
