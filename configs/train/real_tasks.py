@@ -1,6 +1,10 @@
 """TART-dual in small on seven real tasks, three others held out: a mixture with temperature.
 
-Hardware: 2 cores, about 20 minutes when idle.
+Hardware: 2 cores, 15 minutes. Observed on 2026-11-25, seed 0: dev nDCG@10 0.936 over the seven
+tasks pooled. On the held-out tasks, each in its own corpus, MiniLM as it comes -> trained, under an
+instruction that neither knows: HotpotQA 0.731 -> 0.802, CoSQA 0.478 -> 0.533, NFCorpus 0.258 ->
+0.271; without one 0.817 -> 0.817, 0.589 -> 0.589, 0.315 -> 0.318: 150 steps teach the model to bear
+an instruction, not yet to gain by one in a corpus of one kind.
 Command: tart-jax prepare --config=configs/prepare/real_tasks.py --workdir=runs/real_tasks \
              --config.root=FOLDER_OF_COLLECTIONS
          tart-jax train --config=configs/train/real_tasks.py --workdir=runs/real_tasks_train
