@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Retriever", "__version__"]
+__all__ = ["Reranker", "Retriever", "TwoStage", "__version__"]
 
 if TYPE_CHECKING:
-    from tart_jax.api import Retriever
+    from tart_jax.api import Reranker, Retriever, TwoStage
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `import tart_jax` and `tart-jax --help` need no JAX.
-    if name == "Retriever":
-        from tart_jax.api import Retriever
+    if name in ("Reranker", "Retriever", "TwoStage"):
+        from tart_jax import api
 
-        return Retriever
+        return getattr(api, name)
     raise AttributeError(f"module 'tart_jax' has no attribute {name!r}")

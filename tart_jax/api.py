@@ -1,21 +1,25 @@
-"""The Python face: load a model, index documents, search with an instruction."""
+"""The Python face: index documents, search with an instruction, rerank, or both in two stages."""
 
 from collections.abc import Iterable, Mapping
 from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tart_jax.data import corpus
 from tart_jax.data.instructions import join
 from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
 from tart_jax.index.faiss_index import FaissIndex
-from tart_jax.models import pretrained
+from tart_jax.models import pretrained, pretrained_cross
+from tart_jax.search import scorer
 from tart_jax.types import Document, InputError
 
 
 class Hit(NamedTuple):
-    """A document found, with its score: the inner product of query and document embedding."""
+    """A document found, with its score: the inner product of query and document embedding, or the
+    reranker's (any number, higher is more relevant; 0 is an even chance)."""
 
     doc_id: str
     score: float
@@ -114,6 +118,108 @@ class Retriever:
     def encode_documents(self, texts: Iterable[str]) -> Any:
         """Document embeddings, float32 [n, d]; instructions never reach documents."""
         return self._documents.encode(list(texts))
+
+
+class Reranker:
+    """A cross-encoder, which reads query, instruction and document together.
+
+    For whole runs use the stage (`tart-jax rerank`), which streams and resumes.
+
+    >>> reranker = Reranker.load("runs/cross/model")
+    >>> documents = ["def add(a, b): return a + b", "The sum of two numbers."]
+    >>> reranker.rank("add two numbers", documents, instruction="Find Python code.")[0].document
+    """
+
+    def __init__(
+        self, model: pretrained_cross.PretrainedCross, *, tokens_per_batch: int | None = None
+    ):
+        """Wraps a model that is loaded already; `Reranker.load` is the usual way in."""
+        self.model = model
+        self.format = scorer.checked_format(model)
+        self._scorer = scorer.CrossScorer(
+            model, max_length=self.format.max_length, tokens_per_batch=tokens_per_batch
+        )
+
+    @classmethod
+    def load(
+        cls, source: str | Path, *, dtype: str = "float32", tokens_per_batch: int | None = None
+    ) -> "Reranker":
+        """From a cross-encoder's directory (ours, Hugging Face's, TART-full's) or a hub id.
+
+        dtype: float32, or bfloat16 for speed on accelerators. tokens_per_batch: rows x length;
+        None: by the device. InputError: see `pretrained_cross.load`.
+        """
+        return cls(pretrained_cross.load(source, dtype=dtype), tokens_per_batch=tokens_per_batch)
+
+    def rank(
+        self,
+        query: str,
+        documents: Iterable[str | Document | Mapping[str, Any]],
+        *,
+        instruction: str = "",
+        k: int | None = None,
+    ) -> list[Hit]:
+        """The k best of the documents (None: all), best first, ties in the order given.
+
+        documents: as for `Retriever.index`. InputError: an empty query, k below 1, a document of
+        another form.
+        """
+        if (k is not None and k < 1) or not query.strip():
+            raise InputError(f"rank needs k >= 1 and a query with text, not k={k}, {query!r}.")
+        rows = list(starmap(_document, enumerate(documents)))
+        found = self.scores(query, [row.contents() for row in rows], instruction=instruction)
+        best = np.argsort(-found, kind="stable")[:k]
+        return [Hit(rows[place].doc_id, float(found[place]), rows[place]) for place in best]
+
+    def scores(self, query: str, texts: Iterable[str], *, instruction: str = "") -> Any:
+        """The texts' scores, float32 [n]: logit differences, under the model's own format."""
+        order, separator = self.format.instruction_order, self.format.separator
+        asked = join(query, instruction, order=order, separator=separator or "")
+        return self._scorer.score([(asked, text) for text in texts])
+
+
+class TwoStage:
+    """A retriever that proposes candidates and a reranker that orders them.
+
+    >>> search = TwoStage(Retriever.load("runs/dual/model"), Reranker.load("runs/cross/model"))
+    >>> search.index("data/nfcorpus")
+    >>> search.search("vitamin D and bones", instruction="Find a medical abstract.", k=3)
+    """
+
+    def __init__(self, retriever: Retriever, reranker: Reranker, *, candidates: int = 100):
+        """candidates: how many documents the retriever proposes for each query."""
+        if candidates < 1:
+            raise InputError(f"candidates {candidates} is not positive; 100 are usual.")
+        self.retriever, self.reranker, self.candidates = retriever, reranker, candidates
+
+    def index(
+        self,
+        documents: str | Path | Iterable[str | Document | Mapping[str, Any]],
+        *,
+        factory: str = "Flat",
+    ) -> "TwoStage":
+        """`Retriever.index`; returns itself."""
+        self.retriever.index(documents, factory=factory)
+        return self
+
+    def search(
+        self,
+        query: str,
+        *,
+        instruction: str = "",
+        retrieval_instruction: str = "",
+        k: int = 10,
+    ) -> list[Hit]:
+        """The k best of the candidates by the reranker's scores.
+
+        instruction: the reranker's. retrieval_instruction: the retriever's; "" for none, as the
+        paper has it (TART, footnote 8). InputError: see `Retriever.search` and `Reranker.rank`.
+        """
+        if k < 1:
+            raise InputError(f"search needs k >= 1, not k={k}.")
+        found = self.retriever.search(query, instruction=retrieval_instruction, k=self.candidates)
+        documents = [hit.document for hit in found]
+        return self.reranker.rank(query, documents, instruction=instruction, k=k)
 
 
 def _document(place: int, given: str | Document | Mapping[str, Any]) -> Document:

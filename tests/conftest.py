@@ -70,7 +70,7 @@ def tiny_model(tmp_path_factory) -> Path:
         intermediate_size=32,
         max_position_embeddings=64,
     )
-    config = dual_encoder.DualEncoderConfig(bert=bert, normalize=True)
+    config = dual_encoder.DualEncoderConfig(encoder=bert, normalize=True)
     pretrained.export(
         folder / "model",
         config=config,

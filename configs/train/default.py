@@ -1,4 +1,4 @@
-"""Training a dual encoder with instructions: every key, its unit and its effect.
+"""Training a retriever or a reranker with instructions: every key, its unit and its effect.
 
 Command: tart-jax train --config=configs/train/default.py --workdir=runs/train \
     --config.data.train=train.jsonl --config.data.instructions=instructions.tsv
@@ -27,8 +27,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.normalize = placeholder(bool)  # embeddings of length 1; None: as the folder says
     config.model.projection = placeholder(int)  # width of a last layer; None: as the folder says
     config.model.tied = placeholder(bool)  # one tower for both sides; None: as the folder says
+    config.model.num_labels = placeholder(int)  # cross_*: logits, 1 or 2; None: as the folder says
+    config.model.new_head = False  # cross_*: the head starts at random, over any encoder
     config.model.dropout = 0.1  # probability, for hidden units and attention weights
     config.model.dtype = "float32"  # of matrix products: float32 or bfloat16
+    config.model.scan = False  # T5: layers stacked, so that a deep one compiles as fast as one
     config.model.remat = "none"  # recompute to save memory: none, dots (some) or layer (most)
 
     config.data = ConfigDict()
@@ -47,6 +50,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.instruction_dropout = 0.0  # share of queries that see no instruction
     config.data.query_length = 64  # tokens with the instruction; the rest is cut
     config.data.document_length = 128  # tokens; the rest is cut
+    config.data.pair_length = 256  # cross_*: tokens of query and document; the longer is cut first
+    config.data.start_token = placeholder(int)  # cross_*: id before a pair; None: as the folder has
     config.data.instruction_order = "instruction_first"  # or query_first; stored with the model
     config.data.separator = placeholder(str)  # between the two; None: the tokenizer's own
     config.data.duplicates = "text"  # no negative shares this with a positive: id, text or none
@@ -55,7 +60,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.prefetch = 2  # batches prepared ahead
 
     config.objective = ConfigDict()
-    config.objective.temperature = 0.05  # divides the similarities in training; lower is sharper
+    # A dual encoder: dual_contrastive, or dual_distill (from examples with a teacher's scores).
+    # A cross-encoder: cross_pointwise (TART-full), _listwise, _pairwise, or _margin_mse (scores).
+    config.objective.name = "dual_contrastive"  # what is minimised, and so which kind of model
+    config.objective.temperature = 0.05  # dual_*: divides the similarities; lower is sharper
+    config.objective.contrastive_weight = 1.0  # dual_distill: of the contrastive loss; 0: none
+    config.objective.teaching = "kl"  # dual_distill: kl over a query's documents, or margin_mse
+    config.objective.teaching_weight = 1.0  # dual_distill: of the teacher's loss
+    config.objective.teaching_temperature = 1.0  # kl: divides student's and teacher's scores
 
     config.optimizer = ConfigDict()
     config.optimizer.peak_lr = 2e-5  # learning rate after warm-up
@@ -81,6 +93,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.directory = ""  # BEIR folder, or a folder of them, one per task (pooled); "": none
+    config.eval.examples = ""  # cross_*: examples, each one's documents ranked; "": the directory
+    config.eval.candidates = 20  # cross_*, directory: BM25's best of a query, which are reranked
     config.eval.instructions = ""  # table; each task's first wording is asked; "" asks without
     config.eval.every = 500  # updates; the end is evaluated, too
     config.eval.max_queries = 100  # queries of each task, at most; 0 for all
@@ -91,6 +105,7 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.num_negatives = 1
         config.data.query_length = 32
         config.data.document_length = 48
+        config.data.pair_length = 64
         config.optimizer.warmup_steps = 2
         config.checkpoint.save_every = 4
         config.log.every = 2

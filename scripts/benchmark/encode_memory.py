@@ -38,7 +38,7 @@ def write_model(folder: Path) -> None:
         intermediate_size=128,
         max_position_embeddings=32,
     )
-    config = dual_encoder.DualEncoderConfig(bert=bert)
+    config = dual_encoder.DualEncoderConfig(encoder=bert)
     pretrained.export(
         folder / "model",
         config=config,

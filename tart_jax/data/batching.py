@@ -25,12 +25,14 @@ class Row(NamedTuple):
     """One sampled query: text with instruction, documents (the positive first), their kinds.
 
     positives: every known positive, the sampled one first; what must not count as a negative.
+    scores: a teacher's for each document, None where there is none.
     """
 
     query: str
     documents: tuple[Document, ...]
     kinds: tuple[int, ...]
     positives: tuple[Document, ...]
+    scores: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Sampler:
             example.query, instruction, order=self.order, separator=self.separator
         )
         documents, kinds = zip((positive, POSITIVE), *negatives, strict=True)
-        return Row(query, documents, kinds, (positive, *others))
+        scores = tuple(example.scores.get(document.doc_id) for document in documents)
+        return Row(query, documents, kinds, (positive, *others), scores)
 
     def _instruction(self, example: TrainingExample, rng: np.random.Generator) -> str:
         dropped = rng.random() < self.instruction_dropout
@@ -95,8 +98,9 @@ class Collator:
 
     query_tokens int32 [b lq], query_mask bool [b lq], document_tokens int32 [b n l],
     document_mask bool [b n l], document_valid bool [b n], document_kind int8 [b n],
-    document_hash uint32 [b n 2], positive_hash uint32 [b p 2]: all known positives (up to
-    `known_positives`), the sampled one repeated where there are fewer.
+    document_score float32 [b n], NaN without a teacher's score, document_hash uint32 [b n 2],
+    positive_hash uint32 [b p 2]: all known positives (up to `known_positives`), the sampled one
+    repeated where there are fewer.
     """
 
     def __init__(
@@ -125,13 +129,11 @@ class Collator:
         b, n = len(rows), self.num_documents
         texts = [document.contents() for row in rows for document in row.documents]
         encoded = iter(self._document.encode(texts, self.document_length))
-        kinds = np.full((b, n), PADDING, np.int8)
         hashes = np.zeros((b, n, 2), np.uint32)
         filled = []
         for i, row in enumerate(rows):
             count = len(row.documents)
             filled += [next(encoded) for _ in range(count)] + [self._empty] * (n - count)
-            kinds[i, :count] = row.kinds
             if self.duplicates != "none":
                 hashes[i, :count] = [hash_of(d, self.duplicates) for d in row.documents]
         queries = self._query.encode([row.query for row in rows], self.query_length)
@@ -143,10 +145,9 @@ class Collator:
             "query_mask": query_mask,
             "document_tokens": tokens.reshape(b, n, -1),
             "document_mask": mask.reshape(b, n, -1),
-            "document_valid": kinds != PADDING,
-            "document_kind": kinds,
             "document_hash": hashes,
             "positive_hash": np.stack([self._positives(row) for row in rows]),
+            **_labels(rows, n),
         }
 
     def _positives(self, row: Row) -> UInt32[np.ndarray, "p 2"]:
@@ -155,6 +156,55 @@ class Collator:
         known = row.positives[: self.known_positives]
         known += (row.positives[0],) * (self.known_positives - len(known))
         return np.stack([hash_of(document, self.duplicates) for document in known])
+
+
+class PairCollator:
+    """Rows to arrays of (query with instruction, document) pairs, for a cross-encoder.
+
+    pair_tokens, pair_types int32 [b n l], pair_mask bool [b n l], document_valid bool [b n],
+    document_kind int8 [b n] (0 is relevant), document_score float32 [b n], NaN without a teacher's
+    score (n = 1 + num_negatives). The longer text is cut first, token by token. start: a token put
+    before all, as TART-full's `<s>`.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, num_negatives: int, pair_length: int, start: int | None
+    ):
+        self._tokenizer = copy.deepcopy(tokenizer)  # a tokenizer keeps its last length as state
+        self._empty = self._tokenizer.encode_pairs([("", "")], pair_length, start=start)[0]
+        self.num_documents, self.pair_length, self.start = 1 + num_negatives, pair_length, start
+
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        b, n, length = len(rows), self.num_documents, self.pair_length
+        pairs = [(row.query, document.contents()) for row in rows for document in row.documents]
+        encoded = iter(self._tokenizer.encode_pairs(pairs, length, start=self.start))
+        filled = []
+        for row in rows:
+            count = len(row.documents)
+            filled += [next(encoded) for _ in range(count)] + [self._empty] * (n - count)
+        arrays = pad_pairs(filled, b * n, length, self._tokenizer.pad_id)
+        return {
+            f"pair_{name}": array.reshape(b, n, length) for name, array in arrays.items()
+        } | _labels(rows, n)
+
+
+def pad_pairs(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], rows_to: int, length: int, pad_id: int
+) -> dict[str, np.ndarray]:
+    """`tokens`, `mask` and `types` [rows_to, length] of what `Tokenizer.encode_pairs` returned."""
+    tokens, mask = pad([tokens for tokens, _ in pairs], rows_to, length, pad_id)
+    types, _ = pad([types for _, types in pairs], rows_to, length, 0)
+    return {"tokens": tokens, "mask": mask, "types": types}
+
+
+def _labels(rows: Sequence[Row], n: int) -> Batch:
+    """What is known of each document, in the same places as the documents."""
+    kinds = np.full((len(rows), n), PADDING, np.int8)
+    scores = np.full((len(rows), n), np.nan, np.float32)
+    for i, row in enumerate(rows):
+        kinds[i, : len(row.kinds)] = row.kinds
+        scores[i, : len(row.scores)] = np.asarray(row.scores, np.float32)
+    return {"document_valid": kinds != PADDING, "document_kind": kinds, "document_score": scores}
 
 
 def hash_of(document: Document, duplicates: str) -> UInt32[np.ndarray, "2"]:

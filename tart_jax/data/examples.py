@@ -1,7 +1,8 @@
 """The training example: one query of one task, what answers it, and what does not."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ class TrainingExample:
     hard_negatives: documents near the query that do not answer it.
     unfollowing_negatives: documents that answer the query but not the instruction.
     instruction: wins over the instruction table; "" says "none", None says "take the table's".
+    scores: doc_id -> a teacher's score of that document for this query and instruction, where there
+    is one (soft distillation); of the teacher's own scale, higher is more relevant. In a record it
+    is the key `score` of the document, wherever the document stands.
     """
 
     task: str
@@ -30,6 +34,7 @@ class TrainingExample:
     hard_negatives: tuple[Document, ...] = ()
     unfollowing_negatives: tuple[Document, ...] = ()
     instruction: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 def parse(record: Mapping[str, Any], where: str) -> TrainingExample:
@@ -53,8 +58,36 @@ def parse(record: Mapping[str, Any], where: str) -> TrainingExample:
     if not documents["positives"]:
         raise InputError(f"{where}: 'positives' is empty; an example needs at least one positive.")
     return TrainingExample(
-        record["task"], record["query_id"], record["query"], **documents, instruction=instruction
+        record["task"],
+        record["query_id"],
+        record["query"],
+        **documents,
+        instruction=instruction,
+        scores=_scores(record, where),
     )
+
+
+def _scores(record: Mapping[str, Any], where: str) -> dict[str, float]:
+    """doc_id -> score of the documents that have one; they have been checked otherwise."""
+    scores: dict[str, float] = {}
+    for key in DOCUMENT_FIELDS:
+        for index, fields in enumerate(record.get(key, ())):
+            score = fields.get("score")
+            if score is None:
+                continue
+            place, doc_id = f"{where}: {key!r}, document {index},", fields["doc_id"]
+            if isinstance(score, bool) or not isinstance(score, int | float):
+                raise InputError(f"{place} has the score {score!r}; it should be a number.")
+            if not math.isfinite(score):
+                raise InputError(f"{place} has the score {score}; it should be finite.")
+            if not doc_id:
+                raise InputError(f"{place} has a score but no doc_id; give it one.")
+            if scores.setdefault(doc_id, float(score)) != score:
+                raise InputError(
+                    f"{place} gives {doc_id!r} the score {score}, which has {scores[doc_id]} above;"
+                    " one document has one score for a query."
+                )
+    return scores
 
 
 def _documents(records: Any, where: str) -> tuple[Document, ...]:
@@ -86,13 +119,21 @@ def to_record(example: TrainingExample) -> dict[str, Any]:
         "query": example.query,
     }
     for key in DOCUMENT_FIELDS:
-        record[key] = [
-            {"doc_id": document.doc_id, "title": document.title, "text": document.text}
-            for document in getattr(example, key)
-        ]
+        record[key] = [_record(document, example.scores) for document in getattr(example, key)]
     if example.instruction is not None:
         record["instruction"] = example.instruction
     return record
+
+
+def _record(document: Document, scores: Mapping[str, float]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "doc_id": document.doc_id,
+        "title": document.title,
+        "text": document.text,
+    }
+    if document.doc_id in scores:
+        fields["score"] = scores[document.doc_id]
+    return fields
 
 
 def read(path: str | Path) -> Iterator[TrainingExample]:

@@ -101,6 +101,33 @@ class Tokenizer:
             for encoding in self._fast.encode_batch_fast(list(texts))
         ]
 
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]], max_length: int, *, start: int | None = None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(token ids, token types) int32 [l] of each pair, as the tokenizer joins two texts.
+
+        Types are 0 in the first text and its special tokens, 1 in the second. The longer text is
+        cut first, token by token (Hugging Face's `longest_first`). start: a token put before all,
+        as TART-full's `<s>`; it counts.
+        """
+        room = max_length - (start is not None)
+        specials = self._fast.num_special_tokens_to_add(True)
+        if room < specials + 2:
+            raise InputError(
+                f"max_length {max_length} leaves no room beside {specials} special tokens."
+            )
+        if room != self._max_length:
+            self._fast.enable_truncation(room)
+            self._max_length = room
+        before = [] if start is None else [start]
+        return [
+            (
+                np.asarray(before + encoding.ids, np.int32),
+                np.asarray([0] * len(before) + encoding.type_ids, np.int32),
+            )
+            for encoding in self._fast.encode_batch(list(pairs))
+        ]
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text of token ids, special tokens included: for looking, not for round trips."""
         return self._fast.decode([int(token) for token in ids], skip_special_tokens=False)

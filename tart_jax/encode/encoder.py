@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tart_jax.data import tokenization
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import dual_encoder
+from tart_jax.models import dual_encoder, encoders
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.types import InputError
@@ -78,8 +78,8 @@ class Encoder:
     ):
         """`max_length` in tokens, specials included; `tokens_per_batch` None: by the device."""
         config = model.config
-        positions = config.bert.max_position_embeddings
-        if max_length > positions:
+        positions = encoders.positions(config.encoder)
+        if positions is not None and max_length > positions:
             raise InputError(
                 f"{tower}_length {max_length} is more than the model's {positions} positions;"
                 f" choose at most {positions}."

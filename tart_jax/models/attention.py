@@ -8,14 +8,14 @@ from tart_jax.models.dropout import dropout
 
 
 def attention(
-    query: Float[Array, "b l h k"],
+    query: Float[Array, "b q h k"],
     keys: Float[Array, "b l h k"],
     values: Float[Array, "b l h k"],
     mask: Bool[Array, "b l"],
     *,
     dropout_rate: float = 0.0,
     key: Array | None = None,
-) -> Float[Array, "b l h k"]:
+) -> Float[Array, "b q h k"]:
     """Softmax(query keys^T / sqrt(k)) values over the keys where `mask` is True.
 
     The softmax is float32. key: drops probabilities at `dropout_rate`; None: none dropped.
@@ -36,7 +36,7 @@ def attention(
 
 def _library(query: Array, keys: Array, values: Array, mask: Array) -> Array:
     """jax.nn.dot_product_attention: cuDNN's fused kernel where its conditions hold, else XLA's."""
-    length, width = query.shape[1], query.shape[3]
+    asking, length, width = query.shape[1], keys.shape[1], query.shape[3]
     fused = (
         jax.default_backend() == "gpu"
         # cuDNN's kernel wants Ampere or newer; a T4 has 7.5
@@ -44,9 +44,10 @@ def _library(query: Array, keys: Array, values: Array, mask: Array) -> Array:
         and query.dtype in (jnp.bfloat16, jnp.float16)
         and width % 8 == 0
         and width <= 128
+        and asking % 2 == 0
         and length % 2 == 0
     )
-    wide = jnp.broadcast_to(mask[:, None, None, :], (mask.shape[0], 1, length, length))
+    wide = jnp.broadcast_to(mask[:, None, None, :], (mask.shape[0], 1, asking, length))
     return jax.nn.dot_product_attention(
         query, keys, values, mask=wide, implementation="cudnn" if fused else "xla"
     )

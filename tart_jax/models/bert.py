@@ -84,7 +84,7 @@ class BertConfig:
 
 
 class BertEncoder(nnx.Module):
-    """Token ids to hidden states; all token types are 0, positions count from 0.
+    """Token ids to hidden states; positions count from 0.
 
     dtype: of the matrix products ("float32" or "bfloat16"); parameters, softmax and layer norms
     are float32 always. remat: what the backward pass finds stored: "none" (everything), "layer"
@@ -110,12 +110,17 @@ class BertEncoder(nnx.Module):
         tokens: Int[Array, "b l"],
         mask: Bool[Array, "b l"],
         *,
+        types: Int[Array, "b l"] | None = None,
+        first_only: bool = False,
         rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "b l d"]:
+    ) -> Float[Array, "b q d"]:
         """Hidden states of the last layer, in the compute dtype.
 
-        mask is True at real tokens. rngs (its `dropout` stream): dropout as in the original, on
-        embeddings, attention probabilities and both outputs of a layer; None: evaluation.
+        mask is True at real tokens. types: which of a pair's texts a token is of; None: all 0.
+        rngs (its `dropout` stream): dropout as in the original, on embeddings, attention
+        probabilities and both outputs of a layer; None: evaluation.
+        first_only: only the first position's hidden state, [b, 1, d]: the last layer computes no
+        other, a seventh less work in six layers.
         ValueError: the text is longer than the position table.
         """
         if tokens.shape[1] > self.config.max_position_embeddings:
@@ -124,15 +129,16 @@ class BertEncoder(nnx.Module):
                 f"{self.config.max_position_embeddings} positions; cut the texts."
             )
         key = None if rngs is None else rngs.dropout()
-        hidden = self.embeddings(tokens, key=_fold(key, 0)).astype(DTYPES[self.dtype])
+        hidden = self.embeddings(tokens, types, key=_fold(key, 0)).astype(DTYPES[self.dtype])
         for number, layer in enumerate(self.layers, start=1):
-            run = _rematerialised(layer, self.remat)
+            ends = first_only and number == len(self.layers)
+            run = _rematerialised(layer, self.remat, 1 if ends else None)
             hidden = run(hidden, mask, _fold(key, number))
-        return hidden
+        return hidden[:, :1] if first_only else hidden  # for an encoder without layers
 
 
 class Embeddings(nnx.Module):
-    """Tokens + positions + token type 0, normalised."""
+    """Tokens + positions + token types, normalised."""
 
     def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
         init = nnx.initializers.normal(config.initializer_range)
@@ -146,10 +152,13 @@ class Embeddings(nnx.Module):
         self.norm = _layer_norm(config, rngs)
         self.dropout_rate = config.hidden_dropout_prob
 
-    def __call__(self, tokens: Int[Array, "b l"], *, key: Array | None) -> Float[Array, "b l d"]:
-        length = tokens.shape[1]
-        places = self.positions.embedding[:length] + self.types.embedding[:1]
-        hidden = self.norm(self.tokens(tokens) + places[None])
+    def __call__(
+        self, tokens: Int[Array, "b l"], types: Int[Array, "b l"] | None, *, key: Array | None
+    ) -> Float[Array, "b l d"]:
+        places = self.positions.embedding[: tokens.shape[1]][None]
+        # One row for all is a broadcast; looking each token's type up would be a gather.
+        of_type = self.types.embedding[:1][None] if types is None else self.types(types)
+        hidden = self.norm(self.tokens(tokens) + (places + of_type))
         return dropout(hidden, self.dropout_rate, key)
 
 
@@ -166,11 +175,18 @@ class Layer(nnx.Module):
         self.dropout_rate = config.hidden_dropout_prob
 
     def __call__(
-        self, hidden: Float[Array, "b l d"], mask: Bool[Array, "b l"], key: Array | None
-    ) -> Float[Array, "b l d"]:
+        self,
+        hidden: Float[Array, "b l d"],
+        mask: Bool[Array, "b l"],
+        key: Array | None,
+        *,
+        first: int | None = None,
+    ) -> Float[Array, "b q d"]:
+        """first: the result has so many positions, which attend to all; None: every one."""
         rate, dtype = self.dropout_rate, hidden.dtype
-        attended = dropout(self.attention(hidden, mask, _fold(key, 0)), rate, _fold(key, 1))
-        hidden = self.attention_norm(hidden + attended).astype(dtype)
+        attended = self.attention(hidden, mask, _fold(key, 0), first=first)
+        attended = dropout(attended, rate, _fold(key, 1))
+        hidden = self.attention_norm(hidden[:, :first] + attended).astype(dtype)
         out = self.down(ACTIVATIONS[self.activation](self.up(hidden)))
         return self.output_norm(hidden + dropout(out, rate, _fold(key, 2))).astype(dtype)
 
@@ -187,15 +203,24 @@ class Attention(nnx.Module):
         self.dropout_rate = config.attention_probs_dropout_prob
 
     def __call__(
-        self, hidden: Float[Array, "b l d"], mask: Bool[Array, "b l"], key: Array | None
-    ) -> Float[Array, "b l d"]:
-        b, length, d = hidden.shape
+        self,
+        hidden: Float[Array, "b l d"],
+        mask: Bool[Array, "b l"],
+        key: Array | None,
+        *,
+        first: int | None = None,
+    ) -> Float[Array, "b q d"]:
+        b, _, d = hidden.shape
         query, keys, values = (
-            project(hidden).reshape(b, length, self.heads, d // self.heads)
-            for project in (self.query, self.key, self.value)
+            project(asked).reshape(b, -1, self.heads, d // self.heads)
+            for project, asked in (
+                (self.query, hidden[:, :first]),
+                (self.key, hidden),
+                (self.value, hidden),
+            )
         )
         mixed = attention(query, keys, values, mask, dropout_rate=self.dropout_rate, key=key)
-        return self.output(mixed.reshape(b, length, d))
+        return self.output(mixed.reshape(b, -1, d))
 
 
 def _linear(
@@ -220,9 +245,9 @@ def _fold(key: Array | None, number: int) -> Array | None:
     return None if key is None else jax.random.fold_in(key, number)
 
 
-def _rematerialised(layer: Layer, remat: str) -> Callable[..., Array]:
+def _rematerialised(layer: Layer, remat: str, first: int | None) -> Callable[..., Array]:
     def run(hidden: Array, mask: Array, key: Array | None) -> Array:
-        return layer(hidden, mask, key)
+        return layer(hidden, mask, key, first=first)
 
     if remat == "none":
         return run

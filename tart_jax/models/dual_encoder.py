@@ -1,4 +1,4 @@
-"""Query and document towers over BERT, tied (TART) or not, and their functional face."""
+"""Query and document towers over BERT or T5, tied (TART) or not, and their functional face."""
 
 import dataclasses
 import functools
@@ -8,7 +8,8 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from tart_jax.models.bert import BertConfig, BertEncoder
+from tart_jax.models import encoders
+from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.pooling import POOLINGS, l2_normalize, pool
 from tart_jax.types import InputError
 
@@ -21,36 +22,40 @@ class DualEncoderConfig:
 
     pooling: mean, cls, max or last. normalize: embeddings of length 1. projection: width of a
     linear layer after pooling, None for none. tied: one tower reads queries and documents.
-    dtype, remat: see `BertEncoder`.
+    dtype, remat: see `BertEncoder`. scan: see `T5Encoder`.
     """
 
-    bert: BertConfig
+    encoder: EncoderConfig
     pooling: str = "mean"
     normalize: bool = False
     projection: int | None = None
     tied: bool = True
     dtype: str = "float32"
     remat: str = "none"
+    scan: bool = False
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise InputError(
                 f"pooling {self.pooling!r} is not known; choose from {', '.join(POOLINGS)}."
             )
+        encoders.check_scan(self.encoder, self.scan)
 
     @property
     def dims(self) -> int:
         """Width of an embedding."""
-        return self.projection or self.bert.hidden_size
+        return self.projection or self.encoder.hidden_size
 
 
 class Tower(nnx.Module):
     """Tokens to embeddings: encode, pool, project, normalise."""
 
     def __init__(self, config: DualEncoderConfig, *, rngs: nnx.Rngs):
-        self.encoder = BertEncoder(config.bert, dtype=config.dtype, remat=config.remat, rngs=rngs)
+        self.encoder = encoders.build(
+            config.encoder, dtype=config.dtype, remat=config.remat, scan=config.scan, rngs=rngs
+        )
         self.projection = (
-            nnx.Linear(config.bert.hidden_size, config.projection, rngs=rngs)
+            nnx.Linear(config.encoder.hidden_size, config.projection, rngs=rngs)
             if config.projection
             else None
         )

@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from tart_jax import io
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import names_bert, sentence_modules
+from tart_jax.models import encoders, sentence_modules
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.format import FILE, Card, Format
 from tart_jax.types import InputError
@@ -96,15 +96,15 @@ def _write_tower(
     tokenizer: Tokenizer,
 ) -> None:
     tokenizer.save(directory)
-    io.write_json(directory / "config.json", config.bert.to_hf())
+    io.write_json(directory / "config.json", encoders.config_to_hf(config.encoder))
     safetensors.numpy.save_file(
-        names_bert.to_hf(tower["encoder"], config.bert),
+        encoders.params_to_hf(tower["encoder"], config.encoder),
         directory / "model.safetensors",
         metadata={"format": "pt"},  # AutoModel refuses a file without it
     )
     sentence_modules.write(
         directory,
-        dims=config.bert.hidden_size,
+        dims=config.encoder.hidden_size,
         pooling=config.pooling,
         normalize=config.normalize,
         projection=tower.get("projection"),

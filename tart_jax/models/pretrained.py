@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 from tart_jax import io
 from tart_jax.data import hub, tokenization
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import names_bert, sentence_modules, weights
-from tart_jax.models.bert import BertConfig
+from tart_jax.models import encoders, sentence_modules, weights
 from tart_jax.models.dual_encoder import DualEncoderConfig
+from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.export import export
 from tart_jax.models.format import FILE, Card, Format
 from tart_jax.models.sentence_modules import SentenceModules
+from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
 __all__ = ["Format", "Pretrained", "export", "load", "params_sha256"]
@@ -56,7 +58,7 @@ class Pretrained:
 class _Part:
     """One tower as a directory holds it."""
 
-    bert: BertConfig
+    encoder: EncoderConfig
     params: dict[str, Any]
     ignored: tuple[str, ...]
 
@@ -70,6 +72,7 @@ def load(
     tied: bool | None = None,
     dtype: str = "float32",
     remat: str = "none",
+    scan: bool = False,
 ) -> Pretrained:
     """Loads a model without PyTorch.
 
@@ -77,7 +80,7 @@ def load(
     `.safetensors` file with config and tokenizer beside it; a hub id; or `package:NAME`.
     pooling, normalize, projection, tied: None is what the directory says, else mean, not
     normalised, none, tied. A projection the directory lacks starts at random, with a warning; two
-    towers from one start as copies. dtype, remat: see `BertEncoder`.
+    towers from one start as copies. dtype, remat: see `BertEncoder`; scan: see `T5Encoder`.
     InputError: anything missing, misshaped or not understood; nothing else starts at random.
     """
     directory, file = _locate(source)
@@ -85,26 +88,25 @@ def load(
     apart = card is not None and not card.tied
     modules = sentence_modules.read(directory / "document" if apart else directory)
     _check_card(card, modules, directory)
-    towers = _towers(directory, file, modules, apart)
+    towers = _towers(directory, file, modules, apart, scan)
     if tied and "query" in towers:
         raise InputError(f"{source} holds two towers; tied=True would drop one of them.")
     document = towers["document"]
     config = DualEncoderConfig(
-        bert=document.bert,
+        encoder=document.encoder,
         pooling=pooling or modules.pooling or "mean",
         normalize=modules.normalize if normalize is None else normalize,
         projection=_projection_width(projection, modules, source),
         tied="query" not in towers if tied is None else tied,
         dtype=dtype,
         remat=remat,
+        scan=scan,
     )
-    params = _params(towers, config)
-    tokenizer = Tokenizer.load(modules.encoder)
-    _check_vocabulary(tokenizer, document.bert, source)
+    tokenizer = _tokenizer(modules.encoder, document.encoder, source)
     return Pretrained(
         config=config,
-        params=params,
-        format=card.format if card else _guessed_format(document.bert, modules, tokenizer),
+        params=(params := _params(towers, config)),
+        format=card.format if card else _guessed_format(document.encoder, modules, tokenizer),
         format_known=card is not None,
         tokenizer=tokenizer,
         weights_sha256=params_sha256(params),
@@ -125,66 +127,82 @@ def _locate(source: str | Path) -> tuple[Path, Path | None]:
 
 
 def _towers(
-    directory: Path, file: Path | None, modules: SentenceModules, apart: bool
+    directory: Path, file: Path | None, modules: SentenceModules, apart: bool, scan: bool
 ) -> dict[str, _Part]:
     """The towers that a source holds: `document`, and `query` where it has one of its own."""
     if apart:
         query = sentence_modules.read(directory / "query")
         parts = {"query": query, "document": modules}
         towers = {
-            name: _tower(part, weights.read(part.encoder), part.encoder)
+            name: _tower(part, weights.iterate(part.encoder), part.encoder, scan)
             for name, part in parts.items()
         }
-        if towers["query"].bert != towers["document"].bert:
+        if towers["query"].encoder != towers["document"].encoder:
             raise InputError(
                 f"{directory}: config.json of query and document differ; they should be one model."
             )
         return towers
+    if file is None and isinstance(_config(modules), T5Config):
+        # one tensor after the other: an XL is not to lie in memory twice
+        return {
+            "document": _tower(modules, weights.iterate(modules.encoder), modules.encoder, scan)
+        }
     tensors = weights.read_file(file) if file else weights.read(modules.encoder)
     where = file or modules.encoder
     if not all(name.startswith(tuple(TOWERS.values())) for name in tensors):
-        return {"document": _tower(modules, tensors, where)}
+        return {"document": _tower(modules, tensors.items(), where, scan)}
     return {
         name: _tower(
-            modules, {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)}, where
+            modules,
+            ((k.removeprefix(p), v) for k, v in tensors.items() if k.startswith(p)),
+            where,
+            scan,
         )
         for name, p in TOWERS.items()
     }
 
 
-def _tower(modules: SentenceModules, tensors: dict[str, np.ndarray], where: Path) -> _Part:
+def _config(modules: SentenceModules) -> EncoderConfig:
     path = modules.encoder / "config.json"
-    config = io.read_json(path)
     try:
-        bert = BertConfig.from_hf(config)
+        return encoders.config_from_hf(io.read_json(path))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    encoder, ignored = names_bert.from_hf(tensors, bert, str(where))
+
+
+def _tower(
+    modules: SentenceModules, tensors: Iterable[tuple[str, np.ndarray]], where: Path, scan: bool
+) -> _Part:
+    config = _config(modules)
+    encoders.check_scan(config, scan)
+    encoder, ignored = encoders.params_from_hf(tensors, config, str(where), scan=scan)
     if ignored:
         log.info("%s: ignored %s", where, ", ".join(ignored))
     params: dict[str, Any] = {"encoder": encoder}
     if modules.projection is not None:
         params["projection"] = modules.projection
-    return _Part(bert, params, ignored)
+    return _Part(config, params, ignored)
 
 
 def _params(towers: dict[str, _Part], config: DualEncoderConfig) -> dict[str, Any]:
     """The params of both sides: one tower twice where two are asked of one."""
     params = {name: tower.params for name, tower in towers.items()}
     if config.projection is not None and "projection" not in params["document"]:
-        layer = _fresh_projection(config.bert.hidden_size, config.projection)
+        layer = _fresh_projection(config.encoder.hidden_size, config.projection)
         params = {name: {**tower, "projection": layer} for name, tower in params.items()}
     if not config.tied:
         params.setdefault("query", jax.tree.map(lambda leaf: leaf, params["document"]))
     return params
 
 
-def _check_vocabulary(tokenizer: Tokenizer, bert: BertConfig, source: str | Path) -> None:
-    if tokenizer.vocab_size > bert.vocab_size:
+def _tokenizer(directory: Path, config: EncoderConfig, source: str | Path) -> Tokenizer:
+    tokenizer = Tokenizer.load(directory)
+    if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"{source}: the tokenizer knows {tokenizer.vocab_size} tokens, the model only "
-            f"{bert.vocab_size}; they do not belong together."
+            f"{config.vocab_size}; they do not belong together."
         )
+    return tokenizer
 
 
 def _check_card(card: Card | None, modules: SentenceModules, directory: Path) -> None:
@@ -217,8 +235,11 @@ def _fresh_projection(width: int, dims: int) -> dict[str, np.ndarray]:
     return {"kernel": np.asarray(kernel), "bias": np.zeros(dims, np.float32)}
 
 
-def _guessed_format(bert: BertConfig, modules: SentenceModules, tokenizer: Tokenizer) -> Format:
+def _guessed_format(
+    config: EncoderConfig, modules: SentenceModules, tokenizer: Tokenizer
+) -> Format:
     """TART's order and the tokenizer's separator; the length that the directory names."""
-    named = modules.max_length or tokenizer.model_max_length or bert.max_position_embeddings
-    length = min(named, bert.max_position_embeddings)
+    positions = encoders.positions(config)
+    named = modules.max_length or tokenizer.model_max_length or positions or encoders.T5_LENGTH
+    length = named if positions is None else min(named, positions)
     return Format(query_length=length, document_length=length)

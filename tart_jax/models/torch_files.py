@@ -1,8 +1,9 @@
 """PyTorch's `.bin` and `.pth` files without PyTorch: a restricted unpickler, the only one here.
 
 Admitted are tensors and their storages, containers, numbers, strings and argparse.Namespace
-(TART's checkpoints carry one). Any other class or function a file names is refused by that name
-before it is called. Nothing admitted here runs code of the file.
+(TART's checkpoints carry one). The settings that DPR's checkpoints carry become `Inert` objects,
+which hold state and do nothing, so that omegaconf need not be there. Any other class or function a
+file names is refused by that name before it is called. Nothing admitted here runs code of the file.
 """
 
 import argparse
@@ -33,6 +34,13 @@ STORAGES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
     "UntypedStorage": np.uint8,
+}
+# Classes of omegaconf that a pickled configuration names; DPR's `encoder_params` holds them.
+OMEGACONF = {
+    "dictconfig": ("DictConfig",),
+    "listconfig": ("ListConfig",),
+    "base": ("ContainerMetadata", "Metadata"),
+    "nodes": ("AnyNode", "StringNode", "IntegerNode", "FloatNode", "BooleanNode"),
 }
 # The form PyTorch wrote before 1.6: pickles one after another, then the storages' bytes.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -71,9 +79,13 @@ def read(path: str | Path) -> Any:
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, which may lie under the key `model` or `state_dict`."""
-    content = read(path)
-    for key in ("model", "state_dict"):
+    """The tensors of a state dict, which may lie under `model`, `state_dict` or `model_dict`."""
+    return named_tensors(read(path), path)
+
+
+def named_tensors(content: Any, path: str | Path) -> dict[str, np.ndarray]:
+    """The tensors by name in what `read` returned for the file `path`."""
+    for key in ("model", "state_dict", "model_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
@@ -83,6 +95,26 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
         keys = ", ".join(map(str, content))
         raise InputError(f"{path} holds no tensors by name; its keys: {keys}.")
     return tensors
+
+
+def setting(value: Any, *keys: str) -> Any:
+    """The number or string under nested keys of the settings that a file carries; None: not there.
+
+    Looks through dicts, Namespaces and omegaconf's objects.
+    """
+    for key in keys:
+        value = _open(value)
+        value = value.get(key) if isinstance(value, dict) else None
+    value = _open(value)
+    return value if isinstance(value, str | int | float) else None
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, argparse.Namespace):
+        return vars(value)
+    if isinstance(value, Inert) and isinstance(value.state, dict):
+        return value.state.get("_content", value.state.get("_val"))
+    return value
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> np.ndarray:
@@ -106,6 +138,27 @@ class _Namespace(argparse.Namespace):
     """What a file may fill; never Python's own class, whose attributes a file could set."""
 
 
+class Inert:
+    """Stands for an object of a package that is not used here: keeps its state, does nothing."""
+
+    # No __dict__: a file could put a __setstate__ of its choice there.
+    __slots__ = ("state",)
+    state: Any
+
+    def __new__(cls, *_: Any) -> "Inert":
+        made = super().__new__(cls)
+        made.state = None
+        return made
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """For collections.defaultdict, whose factory would be a function of the file's choice."""
+    return {}
+
+
 def _parameter(data: Any, *_: Any) -> Any:
     return data
 
@@ -121,6 +174,14 @@ ADMITTED: dict[tuple[str, str], Any] = {
     ("torch", "Size"): _size,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("argparse", "Namespace"): _Namespace,
+    ("collections", "defaultdict"): _plain_dict,
+    # Names of types inside omegaconf's objects; a string cannot be called.
+    **{("typing", name): f"typing.{name}" for name in ("Any", "Dict", "List")},
+    **{
+        (f"omegaconf.{module}", name): Inert
+        for module, names in OMEGACONF.items()
+        for name in names
+    },
     **{
         (module, kind.__name__): kind
         for module in ("builtins", "__builtin__")
@@ -143,7 +204,8 @@ class _Unpickler(pickle.Unpickler):
         except KeyError:
             raise _Refused(
                 f"it names {module}.{name}, which is not read here: only tensors, containers, "
-                "numbers, strings and argparse.Namespace are; save the weights as safetensors."
+                "numbers, strings, argparse.Namespace and omegaconf's settings are; save the "
+                "weights as safetensors."
             ) from None
 
     def persistent_load(self, pid: Any) -> _Storage:

@@ -11,11 +11,11 @@ from jax.sharding import Mesh
 from tart_jax import distributed, io, sharding
 from tart_jax.checkpoints import Checkpoints, refuse_other_run
 from tart_jax.data.batching import Batch
-from tart_jax.models import pretrained
-from tart_jax.models.pretrained import Pretrained
-from tart_jax.train import dev
+from tart_jax.models import weights
+from tart_jax.train import dev, models
 from tart_jax.train import state as train_state
 from tart_jax.train.metrics import LateMetrics, MetricLog
+from tart_jax.train.models import Model
 from tart_jax.train.progress import Progress
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step
@@ -28,15 +28,16 @@ BEST = f"dev/{dev.MEASURE}"
 class Setup(NamedTuple):
     """What stays the same over a run.
 
-    feed(start): this process's batches from update `start` on. identity: see
+    feed(start): this process's batches from update `start` on. score(params): what the dev set says
+    of them, named `dev/...` and `BEST` among them; None without a dev set. identity: see
     `checkpoints.refuse_other_run`.
     """
 
     workdir: Path
     mesh: Mesh
-    model: Pretrained
+    model: Model
     feed: Callable[[int], Iterator[Batch]]
-    dev_set: dev.DevSet | None
+    score: Callable[[Any], dict[str, float]] | None
     step: Step
     key: jax.Array
     identity: dict[str, Any]
@@ -92,26 +93,18 @@ def train(
                 read = late.flush()
                 progress.forget()  # most of the first step is the compiler's
                 report(read)
-            evaluating = setup.dev_set is not None and cadence.due(step, cadence.eval)
-            if evaluating or cadence.due(step, cadence.save):
+            score = setup.score if cadence.due(step, cadence.eval) else None
+            if score or cadence.due(step, cadence.save):
                 report(late.flush())  # nothing is saved before its loss is known to be a number
                 with progress.paused(), jax.transfer_guard("allow"):
-                    scores = evaluate(setup, state) if evaluating else {}
+                    scores = score(state.params) if score else {}
+                    if scores:  # before it is saved: a resumed run does not evaluate it again
+                        lines.write(step, scores)
                     save(setup, checkpoints, step, state, progress.totals(), scores)
                 if scores:
-                    lines.write(step, scores)
                     progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
             progress.show(late.loss)
         return state, progress.totals()
-
-
-def evaluate(setup: Setup, state: TrainState) -> dict[str, float]:
-    """Retrieval scores of the dev set, named `dev/...`."""
-    model = setup.model
-    assert setup.dev_set is not None
-    return dev.score(
-        setup.dev_set, model.config, state.params, model.tokenizer, model.format, setup.mesh
-    )
 
 
 def save(
@@ -162,15 +155,8 @@ def finish(
         state = checkpoints.restore(train_state.abstract(state), best).state
     if not distributed.is_main_process():
         return
-    model, params = setup.model, jax.device_get(state.params)
-    directory = setup.workdir / "model"
-    pretrained.export(
-        directory,
-        config=model.config,
-        params=params,
-        format=model.format,
-        tokenizer=model.tokenizer,
-    )
+    params, directory = jax.device_get(state.params), setup.workdir / "model"
+    models.export(directory, setup.model, params)
     scores = {} if best is None else checkpoints.metrics(best)
     result = {
         "steps": last,
@@ -178,7 +164,7 @@ def finish(
         "scores": scores,
         "wall_seconds": round(totals["wall_seconds"], 3),
         "examples_per_second": totals["examples"] / max(totals["train_seconds"], 1e-9),
-        "weights_sha256": pretrained.params_sha256(params),
+        "weights_sha256": weights.params_sha256(params),
     }
     io.write_json(setup.workdir / "result.json", result)
     log.info("%d steps in %.0f s; the model is %s.", last, totals["wall_seconds"], directory)

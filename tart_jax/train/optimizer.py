@@ -36,8 +36,13 @@ def schedule(
 
 
 def matrices_only(params: Any) -> Any:
-    """True at matrices and embeddings, False at biases and LayerNorm, which are vectors."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    """True at matrices and embeddings, False at biases and norms, which are vectors.
+
+    By name: in layers stacked for a scan they are vectors of each layer, and matrices in all.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: path[-1].key not in ("bias", "scale"), params
+    )
 
 
 def build(

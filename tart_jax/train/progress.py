@@ -59,8 +59,8 @@ class Progress:
 
     def count(self, batch: Batch) -> None:
         """Counts a host batch; with several processes, as if all had the same."""
-        masks = (batch["query_mask"], batch["document_mask"])
-        self._examples += len(batch["query_mask"]) * self._processes
+        masks = [value for name, value in batch.items() if name.endswith("_mask")]
+        self._examples += len(masks[0]) * self._processes
         self._tokens += sum(int(mask.sum()) for mask in masks) * self._processes
         self._slots += sum(mask.size for mask in masks) * self._processes
 

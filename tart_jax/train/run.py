@@ -1,10 +1,13 @@
-"""Stage `train`: a pretrained model and examples to a dual encoder that follows instructions."""
+"""Stage `train`: a pretrained model and examples to a model that follows instructions.
 
-import dataclasses
+A dual encoder or a cross-encoder, as the objective wants it.
+"""
+
 import fnmatch
 import functools
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,14 @@ from ml_collections import ConfigDict
 from tart_jax import distributed, io, sharding
 from tart_jax.checkpoints import Checkpoints
 from tart_jax.data import instructions
-from tart_jax.data.batching import Collator, Sampler
+from tart_jax.data.batching import Sampler
 from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
-from tart_jax.models import dual_encoder, pretrained
-from tart_jax.models.pretrained import Format, Pretrained
-from tart_jax.train import dev, loop, objectives, optimizer
+from tart_jax.models.pretrained import Pretrained
+from tart_jax.train import dev, dev_pairs, loop, models, objective_table, optimizer
 from tart_jax.train import state as train_state
 from tart_jax.train.loop import Cadence, Setup
+from tart_jax.train.models import Model
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step, make_step
 from tart_jax.types import InputError
@@ -44,14 +47,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
     config = with_steps(config, mixture)
     model = load_model(config)
     batches, fingerprints = load_batches(config, mixture, model)
-    dev_set = load_dev(config)
+    score = load_dev(config, model, mesh)
     identity = options(config) | fingerprints
     state, step = build(config, model, mesh)
     key = jax.device_put(jax.random.key(config.seed, impl=config.prng), sharding.replicated(mesh))
     feed = functools.partial(
         batches.iterate, workers=config.data.workers, prefetch=config.data.prefetch
     )
-    setup = Setup(Path(workdir), mesh, model, feed, dev_set, step, key, identity)
+    setup = Setup(Path(workdir), mesh, model, feed, score, step, key, identity)
     cadence = Cadence(
         config.steps, config.log.every, config.eval.every, config.checkpoint.save_every
     )
@@ -73,6 +76,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def check(config: ConfigDict, mesh: Mesh) -> None:
     """InputError for numbers that do not fit each other, before anything is loaded."""
+    objective_table.check(**config.objective)
     parts = mesh.shape[distributed.DATA] * config.optimizer.accumulation
     if config.data.batch_size % parts or config.data.batch_size < 1:
         raise InputError(
@@ -88,6 +92,7 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
         )
     names = (
         "data.known_positives",
+        "eval.candidates",
         "steps",
         "log.every",
         "eval.every",
@@ -100,41 +105,23 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
     for name in ("data.hard_ratio", "data.instruction_dropout", "model.dropout"):
         if not 0 <= (value := _get(config, name)) <= 1:
             raise InputError(f"config.{name} is {value}; a probability lies in 0..1.")
-    if config.objective.temperature <= 0:
-        raise InputError(f"objective.temperature is {config.objective.temperature}; 0.05 is usual.")
     known = ("threefry2x32", "rbg", "unsafe_rbg")
     if config.prng not in known:
         raise InputError(f"config.prng {config.prng!r} is not one of {', '.join(known)}.")
 
 
-def load_model(config: ConfigDict) -> Pretrained:
+def load_model(config: ConfigDict) -> Model:
     """The initial model, with the run's dropout and the format that it will be trained to read."""
-    want = config.model
-    model = pretrained.load(
-        want.source,
-        pooling=want.pooling,
-        normalize=want.normalize,
-        projection=want.projection,
-        tied=want.tied,
-        dtype=want.dtype,
-        remat=want.remat,
-    )
-    bert = dataclasses.replace(
-        model.config.bert,
-        hidden_dropout_prob=want.dropout,
-        attention_probs_dropout_prob=want.dropout,
-    )
     data = config.data
-    longest = max(data.query_length, data.document_length)
-    if longest > bert.max_position_embeddings:
-        raise InputError(
-            f"data.query_length or document_length is {longest}, the model has"
-            f" {bert.max_position_embeddings} positions; lower it."
-        )
-    separator = data.separator
-    form = Format(data.instruction_order, separator, data.query_length, data.document_length)
-    return dataclasses.replace(
-        model, config=dataclasses.replace(model.config, bert=bert), format=form, format_known=True
+    model = models.load(objective_table.find(config.objective.name).kind, **config.model)
+    return models.reading(
+        model,
+        order=data.instruction_order,
+        separator=data.separator,
+        query_length=data.query_length,
+        document_length=data.document_length,
+        pair_length=data.pair_length,
+        start_token=data.start_token,
     )
 
 
@@ -165,27 +152,25 @@ def with_steps(config: ConfigDict, mixture: Mixture) -> ConfigDict:
 
 
 def load_batches(
-    config: ConfigDict, mixture: Mixture, model: Pretrained
+    config: ConfigDict, mixture: Mixture, model: Model
 ) -> tuple[Batches, dict[str, Any]]:
     """(batches, fingerprints of what they and the model are made from)."""
     data = config.data
     table = instructions.read_table(data.instructions) if data.instructions else {}
     if table:
         instructions.require_tasks(table, mixture.uninstructed, data.instructions)
-    separator = model.tokenizer.separator if data.separator is None else data.separator
+    objective_table.require_scores(config.objective.name, mixture)
     sampler = Sampler(
         table={task: row.instructions for task, row in table.items()},
         num_negatives=data.num_negatives,
         hard_ratio=data.hard_ratio,
         instruction_dropout=data.instruction_dropout,
         order=data.instruction_order,
-        separator=separator,
+        separator=models.separator(model),
     )
-    collator = Collator(
-        model.tokenizer,
+    collator = models.collator(
+        model,
         num_negatives=data.num_negatives,
-        query_length=data.query_length,
-        document_length=data.document_length,
         duplicates=data.duplicates,
         known_positives=data.known_positives,
     )
@@ -212,20 +197,42 @@ def _sha256(table: str) -> str:
     return io.sha256(instructions.locate(table)) if table else ""
 
 
-def load_dev(config: ConfigDict) -> dev.DevSet | None:
-    """What `eval.directory` holds; None without one."""
-    if not config.eval.directory:
-        return None
-    path = config.eval.instructions
-    return dev.load(
-        config.eval.directory,
-        table=instructions.read_table(path) if path else {},
-        max_queries=config.eval.max_queries,
-        max_documents=config.eval.max_documents,
+def load_dev(
+    config: ConfigDict, model: Model, mesh: Mesh
+) -> Callable[[Any], dict[str, float]] | None:
+    """What scores parameters on the dev set of `eval`; None without one."""
+    want = config.eval
+    if want.examples and (want.directory or isinstance(model, Pretrained)):
+        raise InputError(
+            f"config.eval.examples is {want.examples!r}: only a cross-encoder is evaluated on"
+            " examples, and without config.eval.directory."
+        )
+    table = instructions.read_table(want.instructions) if want.instructions else {}
+    join = functools.partial(
+        instructions.join, order=config.data.instruction_order, separator=models.separator(model)
     )
+    if want.examples and not isinstance(model, Pretrained):
+        pools = dev_pairs.from_examples(
+            want.examples, table=table, max_queries=want.max_queries, join=join
+        )
+        return lambda params: dev_pairs.score(pools, model, params, mesh)
+    if not want.directory:
+        return None
+    dev_set = dev.load(
+        want.directory,
+        table=table,
+        max_queries=want.max_queries,
+        max_documents=want.max_documents,
+    )
+    if isinstance(model, Pretrained):
+        return lambda params: dev.score(
+            dev_set, model.config, params, model.tokenizer, model.format, mesh
+        )
+    reranked = dev_pairs.from_beir(dev_set, candidates=want.candidates, join=join)
+    return lambda params: dev_pairs.score(reranked, model, params, mesh)
 
 
-def build(config: ConfigDict, model: Pretrained, mesh: Mesh) -> tuple[TrainState, Step]:
+def build(config: ConfigDict, model: Model, mesh: Mesh) -> tuple[TrainState, Step]:
     """(fresh state on the mesh, the compiled step)."""
     want = config.optimizer
     rate = optimizer.schedule(
@@ -247,9 +254,7 @@ def build(config: ConfigDict, model: Pretrained, mesh: Mesh) -> tuple[TrainState
     state, shardings = train_state.create(
         model.params, adamw, mesh=mesh, rules=config.sharding_rules
     )
-    objective = objectives.dual_contrastive(
-        dual_encoder.graphdef(model.config), temperature=config.objective.temperature, mesh=mesh
-    )
+    objective = objective_table.build(models.graphdef(model), mesh=mesh, **config.objective)
     step = make_step(
         objective,
         adamw,

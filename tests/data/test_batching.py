@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from tart_jax.data import batching
-from tart_jax.data.batching import HARD, PADDING, POSITIVE, RANDOM, UNFOLLOWING, Collator, Sampler
+from tart_jax.data.batching import (
+    HARD,
+    PADDING,
+    POSITIVE,
+    RANDOM,
+    UNFOLLOWING,
+    Collator,
+    PairCollator,
+    Sampler,
+)
 from tart_jax.data.examples import TrainingExample
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.types import Document, InputError
@@ -117,6 +126,7 @@ def test_shapes_are_fixed_and_missing_negatives_are_padding(tokenizer):
         "document_mask": ((2, 5, 6), "bool"),
         "document_valid": ((2, 5), "bool"),
         "document_kind": ((2, 5), "int8"),
+        "document_score": ((2, 5), "float32"),
         "document_hash": ((2, 5, 2), "uint32"),
         "positive_hash": ((2, 3, 2), "uint32"),
     }
@@ -156,3 +166,70 @@ def test_without_duplicate_masking_no_hash_ever_matches(tokenizer):
 def test_a_row_depends_on_its_generator_alone():
     one, two, other = (sampler()(example(), np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert one == two != other
+
+
+def test_a_teachers_scores_follow_their_documents(tokenizer):
+    scores = {"p0": 3.0, "p1": 4.0, "n1": 0.0, "h2": -2.5}
+    sampled = rows(sampler(), example(scores=scores), 50)
+    batches = (collator(tokenizer)(sampled), pair_collator(tokenizer)(sampled))
+    for batch in batches:
+        assert batch["document_score"].shape == (50, 5)
+        for row, found in zip(sampled, batch["document_score"], strict=True):
+            wanted = [scores.get(document.doc_id, np.nan) for document in row.documents]
+            np.testing.assert_array_equal(found, np.float32(wanted))
+        assert np.isnan(batch["document_score"]).any()
+        assert set(batch["document_score"][:, 0]) == {3.0, 4.0}
+
+
+def pair_collator(tokenizer: Tokenizer, **changes) -> PairCollator:
+    return PairCollator(tokenizer, **(dict(num_negatives=4, pair_length=12, start=None) | changes))
+
+
+def test_pairs_have_fixed_shapes_and_labels_by_kind(tokenizer):
+    few = example(negatives=documents("n", 1), hard_negatives=(), unfollowing_negatives=())
+    sampled = [sampler()(of, np.random.default_rng(0)) for of in (example(), few)]
+    batch = pair_collator(tokenizer)(sampled)
+    shapes = {name: (value.shape, value.dtype.name) for name, value in batch.items()}
+    assert shapes == {
+        "pair_tokens": ((2, 5, 12), "int32"),
+        "pair_mask": ((2, 5, 12), "bool"),
+        "pair_types": ((2, 5, 12), "int32"),
+        "document_valid": ((2, 5), "bool"),
+        "document_kind": ((2, 5), "int8"),
+        "document_score": ((2, 5), "float32"),
+    }
+    assert batch["document_kind"][:, 0].tolist() == [POSITIVE, POSITIVE]
+    assert batch["document_kind"][1].tolist() == [POSITIVE, RANDOM, PADDING, PADDING, PADDING]
+    assert batch["document_valid"][1].tolist() == [True, True, False, False, False]
+    assert batch["pair_mask"][1, 2].sum() == 3  # [CLS] [SEP] [SEP]: padding is two empty texts
+
+
+def text_of(tokenizer: Tokenizer, batch, row: int, place: int) -> str:
+    return tokenizer.decode(batch["pair_tokens"][row, place][batch["pair_mask"][row, place]])
+
+
+def test_a_pair_is_the_instruction_the_query_and_the_document(tokenizer):
+    sample = sampler(instruction_dropout=0.0, table={"qa": ("find it",)}, num_negatives=0)
+    titled = example(positives=(Document("p0", "text 1", "get"),))
+    row = sample(titled, np.random.default_rng(0))
+    batch = pair_collator(tokenizer, num_negatives=0)([row])
+    assert text_of(tokenizer, batch, 0, 0) == "[CLS] find it [SEP] what [SEP] get text 1 [SEP]"
+    # Written-out separators are part of the first text, so their type is 0.
+    assert batch["pair_types"][0, 0].tolist() == [0] * 6 + [1] * 4 + [0] * 2
+    started = pair_collator(tokenizer, num_negatives=0, start=3)([row])
+    text = text_of(tokenizer, started, 0, 0)
+    assert text == "[SEP] [CLS] find it [SEP] what [SEP] get text 1 [SEP]"
+    assert started["pair_types"][0, 0].tolist() == [0] * 7 + [1] * 4 + [0]
+
+
+def test_the_longer_text_of_a_pair_is_cut_first(tokenizer):
+    sample = sampler(table={}, num_negatives=0)
+    long = example(positives=(Document("p0", "text 1 2 3 4 text 1 2 3 4"),), query="what get find")
+    row = sample(long, np.random.default_rng(0))
+    batch = pair_collator(tokenizer, num_negatives=0, pair_length=9)([row])
+    assert text_of(tokenizer, batch, 0, 0) == "[CLS] what get find [SEP] text 1 2 [SEP]"
+    row = sample(long, np.random.default_rng(0))
+    shorter = pair_collator(tokenizer, num_negatives=0, pair_length=9, start=2)([row])
+    assert shorter["pair_mask"][0, 0].sum() == 9  # the start token counts
+    with pytest.raises(InputError, match="max_length 4 leaves no room"):
+        pair_collator(tokenizer, pair_length=4)

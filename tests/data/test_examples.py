@@ -15,6 +15,7 @@ EXAMPLE = TrainingExample(
     hard_negatives=(Document("d3", "Who painted it?"),),
     unfollowing_negatives=(Document("d4", "def who(): ..."),),
     instruction="Find the sentence that answers",
+    scores={"d1": 7.25, "d3": -1e-3},
 )
 
 
@@ -23,6 +24,26 @@ def test_written_examples_are_read_back(tmp_path):
     for name in ("train.jsonl", "train.jsonl.gz"):
         assert examples.write(tmp_path / name, [EXAMPLE, plain]) == 2
         assert list(examples.read(tmp_path / name)) == [EXAMPLE, plain]
+
+
+def test_a_score_stands_with_its_document_and_nowhere_else():
+    record = examples.to_record(EXAMPLE)
+    assert record["positives"] == [
+        {"doc_id": "d1", "title": "Author", "text": "She did.", "score": 7.25}
+    ]
+    assert "score" not in record["negatives"][0] and "scores" not in record
+    record["negatives"][0]["score"] = None  # as formats write it that need every field
+    assert examples.parse(record, "here") == EXAMPLE
+    record["negatives"][0]["score"] = 0
+    assert examples.parse(record, "here").scores == {"d1": 7.25, "d2": 0.0, "d3": -1e-3}
+
+
+def test_an_example_with_scores_can_be_hashed():
+    assert len({EXAMPLE, examples.parse(examples.to_record(EXAMPLE), "here")}) == 1
+
+
+def scored(doc_id="d2", score: object = 1.0) -> dict:
+    return {"doc_id": doc_id, "text": "t", "score": score}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +56,11 @@ def test_written_examples_are_read_back(tmp_path):
         ({"hard_negatives": [{"text": "no id"}]}, "'hard_negatives', document 0"),
         ({"hard_negative": []}, "unknown key 'hard_negative'"),
         ({"instruction": 1}, "'instruction' should be a string"),
+        ({"negatives": [scored(score="high")]}, "'negatives', document 0, has the score 'high'"),
+        ({"negatives": [scored(score=True)]}, "'negatives', document 0, has the score True"),
+        ({"negatives": [scored(score=float("nan"))]}, ".* score nan; it should be finite"),
+        ({"negatives": [scored(doc_id="")]}, "'negatives', document 0, has a score but no doc_id"),
+        ({"negatives": [scored(doc_id="d1")]}, "'negatives', document 0, gives 'd1' the score 1.0"),
     ],
 )
 def test_a_bad_line_is_refused_with_file_and_line(tmp_path, change, message):

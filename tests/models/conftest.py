@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from tart_jax.models.bert import BertConfig
+from tart_jax.models.t5 import T5Config
 
 DATA = Path(__file__).parent / "data"
 # Written by scripts/reference/make_bert_reference.py
@@ -88,3 +89,49 @@ def sentence_modules_directory(safetensors_directory: Path) -> Callable[..., Pat
         return directory
 
     return make
+
+
+T5S = ("relu_tied", "gated", "mt5")  # written by scripts/reference/make_t5_reference.py
+
+
+class T5Reference:
+    """One tiny T5 of PyTorch: its configuration, weights, inputs and outputs."""
+
+    def __init__(self, name: str):
+        with np.load(DATA / f"t5_{name}.npz") as file:
+            self.arrays = dict(file)
+        self.hf_config = json.loads(str(self.arrays["config"]))
+        self.config = T5Config.from_hf(self.hf_config)
+        self.tensors = {
+            name.removeprefix("weight/"): value.astype(np.float32)
+            for name, value in self.arrays.items()
+            if name.startswith("weight/")
+        }
+        self.tokens, self.mask = self.arrays["tokens"], self.arrays["mask"]
+        self.hidden = self.arrays["hidden"]
+
+
+@pytest.fixture(params=T5S)
+def t5_reference(request: pytest.FixtureRequest) -> T5Reference:
+    return T5Reference(request.param)
+
+
+@pytest.fixture
+def gated() -> T5Reference:
+    return T5Reference("gated")
+
+
+@pytest.fixture
+def t5_buckets() -> dict[str, np.ndarray]:
+    with np.load(DATA / "t5_buckets.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture
+def mt5() -> T5Reference:
+    return T5Reference("mt5")
+
+
+@pytest.fixture
+def relu_tied() -> T5Reference:
+    return T5Reference("relu_tied")

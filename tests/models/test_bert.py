@@ -89,6 +89,24 @@ def test_padding_does_not_change_real_tokens(tiny):
     assert np.abs(np.asarray(unmasked) - tiny.hidden)[tiny.mask].max() > 10 * TOLERANCE
 
 
+@pytest.mark.parametrize("remat", ["none", "layer"])
+def test_the_first_position_alone_is_that_of_all(reference, remat):
+    config = reference.config
+    params, _ = names_bert.from_hf(reference.tensors, config, "reference")
+    graph = nnx.graphdef(nnx.eval_shape(lambda: BertEncoder(config, remat=remat, rngs=nnx.Rngs(0))))
+    tokens, mask = jnp.asarray(reference.tokens), jnp.asarray(reference.mask)
+
+    @functools.partial(jax.jit, static_argnames="first_only")
+    def forward(params, first_only):
+        return nnx.merge(graph, params)(tokens, mask, first_only=first_only)
+
+    every, first = (np.asarray(forward(params, only)) for only in (False, True))
+    assert first.shape == (len(every), 1, every.shape[2])
+    # float32 sums over fewer rows, in another order; states are of size 1 to 3.
+    assert np.abs(first[:, 0] - every[:, 0]).max() <= TOLERANCE
+    assert np.abs(first[:, 0] - every[:, 1]).max() > 100 * TOLERANCE  # the twin
+
+
 def test_bfloat16_stays_near_float32(tiny):
     params, _ = names_bert.from_hf(tiny.tensors, tiny.config, "reference")
     hidden = run(tiny.config, params, tiny.tokens, tiny.mask, dtype="bfloat16")

@@ -181,3 +181,115 @@ def test_a_file_that_swaps_the_memory_behind_a_storage_is_refused(tmp_path):
     storage.array = wide
     with pytest.raises(pickle.UnpicklingError, match="no flat array"):
         torch_files._tensor(storage, 0, (10**6,), (1,))
+
+
+# Of DPR's file that scripts/reference/make_checkpoint_files.py wrote under omegaconf's names.
+DPR = DATA / "checkpoints" / "dpr_biencoder.3"
+
+
+def test_settings_of_omegaconf_are_read_without_the_package():
+    content = torch_files.read(DPR)
+    settings = content["encoder_params"]
+    assert settings["do_lower_case"] is True
+    assert isinstance(settings["encoder"], torch_files.Inert)
+    said = {
+        key: torch_files.setting(content, "encoder_params", "encoder", key)
+        for key in ("pretrained_model_cfg", "sequence_length", "nothing")
+    }
+    assert said == {
+        "pretrained_model_cfg": "bert-base-uncased", "sequence_length": 16, "nothing": None,
+    }  # fmt: skip
+
+
+def test_settings_of_a_namespace_and_of_nothing_are_read():
+    content = torch_files.read(DATA / "checkpoints" / "tart_dual.pth")
+    assert torch_files.setting(content, "opt", "retriever_model_id") == "bert-base-uncased"
+    assert torch_files.setting(content, "opt") is None
+    assert torch_files.setting(None, "opt", "pooling") is None
+
+
+def test_tensors_under_model_dict_are_found():
+    assert "question_model.embeddings.position_ids" in torch_files.read_tensors(DPR)
+
+
+def raw(path: Path, code: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", code)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "omegaconf.dictconfig\nDictConfigs",
+        "omegaconf.dictconfig\nDictConfig.__init__",
+        "omegaconf.omegaconf\nOmegaConf",
+        "omegaconf._utils\n_get_value",
+        "omegaconf\nDictConfig",
+        "typing\nget_type_hints",
+        "collections\ndeque",
+        "_operator\ngetitem",
+    ],
+)
+def test_names_beside_the_admitted_ones_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match="it names .*which is not read here"):
+        torch_files.read(raw(tmp_path / "bad.cp", b"\x80\x02c" + name.encode() + b"\n."))
+
+
+def payload(kind: str, witness: Path) -> object:
+    """A call that leaves a file, hidden in what a checkpoint carries."""
+    call = Call(os.system, f"touch {witness}")
+    code = f"__import__('pathlib').Path({str(witness)!r}).touch()"
+    if kind == "opt":
+        return {"model": {}, "opt": argparse.Namespace(lr=1.0, inner={"deep": [call]})}
+    if kind == "optimizer":
+        return {"model_dict": {}, "optimizer_dict": {"state": {0: (1, call)}}}
+    if kind == "eval":
+        return {"opt": argparse.Namespace(x=Call(eval, code))}
+    return {"encoder_params": {"encoder": Call(exec, code)}}
+
+
+@pytest.mark.parametrize("kind", ["opt", "optimizer", "eval", "encoder_params"])
+def test_a_call_deep_inside_is_refused_before_anything_runs(tmp_path, kind):
+    witness = tmp_path / "witness"
+    path = save(tmp_path / "bad.pth", payload(kind, witness))
+    with pytest.raises(InputError, match="it names (posix|__builtin__|builtins|nt)\\."):
+        torch_files.read(path)
+    assert not witness.exists()
+    # the same file does run under pickle itself, or the test would show nothing
+    with zipfile.ZipFile(path) as archive:
+        pickle.loads(archive.read("archive/data.pkl"))
+    assert witness.exists()
+
+
+@pytest.mark.parametrize("module,name", [("argparse", "Namespace"), ("omegaconf.nodes", "AnyNode")])
+def test_state_that_would_be_a_method_is_only_state(tmp_path, module, name):
+    """BUILD may set attributes: __setstate__ = eval must not be called by a second BUILD."""
+
+    def text(value: str) -> bytes:
+        return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+    witness = tmp_path / "witness"
+    made = b"c" + module.encode() + b"\n" + name.encode() + b"\n)\x81"
+    harmful = b"}" + text("__setstate__") + b"cbuiltins\neval\nsb" + text(f"open('{witness}','w')")
+    with pytest.raises(InputError, match="it names builtins.eval"):
+        torch_files.read(raw(tmp_path / "a.pth", b"\x80\x02" + made + harmful + b"b."))
+    # with an admitted function in its place: a class of ours keeps no attributes of a file
+    admitted = b"}" + text("__setstate__") + b"ctorch\nSize\nsb"
+    content = torch_files.read(raw(tmp_path / "b.pth", b"\x80\x02" + made + admitted + b"."))
+    if isinstance(content, torch_files.Inert):
+        assert not hasattr(content, "__dict__")
+        assert set(content.state) == {"__setstate__"}
+    assert not witness.exists()
+
+
+def test_a_default_factory_of_the_files_choice_is_dropped(tmp_path):
+    code = b"\x80\x02ccollections\ndefaultdict\nc__builtin__\nlist\n\x85R."
+    content = torch_files.read(raw(tmp_path / "a.pth", code))
+    assert type(content) is dict and content == {}
+
+
+def test_settings_that_contain_themselves_are_no_trap(tmp_path):
+    node = b"comegaconf.dictconfig\nDictConfig\n)\x81q\x00}X\x08\x00\x00\x00_contenth\x00sb"
+    content = torch_files.read(raw(tmp_path / "a.cp", b"\x80\x02" + node + b"."))
+    assert torch_files.setting(content, "a", "b") is None

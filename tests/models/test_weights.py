@@ -30,11 +30,13 @@ def shards(directory, parts, *, claimed=None):
 
 
 def assert_read(directory):
-    read = weights.read(directory)
-    assert read.keys() == TENSORS.keys()
-    for name, tensor in TENSORS.items():
-        assert read[name].dtype == tensor.dtype
-        np.testing.assert_array_equal(read[name], tensor)
+    pairs = list(weights.iterate(directory))
+    assert len(pairs) == len(TENSORS)
+    for read in (weights.read(directory), dict(pairs)):
+        assert read.keys() == TENSORS.keys()
+        for name, tensor in TENSORS.items():
+            assert read[name].dtype == tensor.dtype
+            np.testing.assert_array_equal(read[name], tensor)
 
 
 def test_a_single_file_and_shards_read_alike(tmp_path):
@@ -51,12 +53,16 @@ def test_a_missing_shard_is_named(tmp_path):
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(InputError, match="model-00002-of-00002.safetensors does not exist"):
         weights.read(tmp_path)
+    with pytest.raises(InputError, match="model-00002-of-00002.safetensors does not exist"):
+        next(weights.iterate(tmp_path))
 
 
 def test_a_tensor_that_no_shard_holds_is_named(tmp_path):
     shards(tmp_path, [TENSORS], claimed={"d": "model-00001-of-00001.safetensors"})
     with pytest.raises(InputError, match="do not hold: d"):
         weights.read(tmp_path)
+    with pytest.raises(InputError, match="do not hold: d"):
+        list(weights.iterate(tmp_path))
 
 
 def test_a_shard_outside_the_folder_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """A tiny random BERT with a tiny vocabulary, and examples that it can learn by heart."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write_model(directory: Path) -> Path:
     vocab_folder = directory.with_name("vocabulary")
     vocab_folder.mkdir(parents=True)
     (vocab_folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    config = DualEncoderConfig(bert=tiny_bert())
+    config = DualEncoderConfig(encoder=tiny_bert())
     pretrained.export(
         directory,
         config=config,
@@ -60,6 +61,16 @@ def training_examples(count: int = PAIRS) -> list[TrainingExample]:
                 "pairs", f"q{i}", query, (Document(f"d{i}", answer),), tuple(others), (others[0],)
             )
         )
+    return made
+
+
+def scored_examples(count: int = PAIRS) -> list[TrainingExample]:
+    """The same with a teacher's scores of all documents but each query's first negative."""
+    made = []
+    for i, example in enumerate(training_examples(count)):
+        known = [example.positives[0].doc_id, example.negatives[1].doc_id]
+        scores = {doc_id: float((7 * i + 3 * k) % 5 - k) for k, doc_id in enumerate(known)}
+        made.append(dataclasses.replace(example, scores=scores))
     return made
 
 

@@ -49,6 +49,12 @@ def test_biases_decay_as_everything_does_or_are_spared():
     assert float(spared["bias"][0]) == 0.0 and float(spared["kernel"][0, 0]) == -0.5
 
 
+def test_the_norms_of_stacked_layers_are_spared_too():
+    stacked = {"layers": {"norm": {"scale": jnp.ones((3, 4))}, "up": {"kernel": jnp.ones((3, 4))}}}
+    decays = optimizer.matrices_only(stacked)["layers"]
+    assert decays == {"norm": {"scale": False}, "up": {"kernel": True}}
+
+
 def test_gradients_are_clipped_to_the_norm_or_left_alone():
     params = {"x": jnp.zeros(2)}
     grads = {"x": jnp.array([3.0, 4.0])}

@@ -15,9 +15,11 @@ from safetensors.numpy import load_file
 
 from tart_jax import config as config_files
 from tart_jax import io
-from tart_jax.models import pretrained
+from tart_jax.data import examples
+from tart_jax.models import pretrained, pretrained_cross
 from tart_jax.train import run as stage
 from tart_jax.types import DivergedError, InputError
+from tests.train.conftest import scored_examples
 
 ROOT = Path(__file__).parents[2]
 
@@ -245,6 +247,117 @@ def test_a_task_missing_from_the_instruction_table_is_refused(basics, tmp_path):
     table.write_text("task\tintent\tdomain\tunit\tinstruction_1\nother\t\t\t\tfind\n")
     with pytest.raises(InputError, match="no row for the task 'pairs'"):
         train(tmp_path / "i", basics | {"data.instructions": str(table)})
+
+
+@pytest.fixture(scope="module")
+def scored_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("scored") / "train.jsonl"
+    examples.write(path, scored_examples())
+    return path
+
+
+@pytest.fixture(scope="module")
+def cross(basics, scored_file) -> dict:
+    return basics | {
+        "objective.name": "cross_pointwise",
+        "model.new_head": True,
+        "model.dropout": 0.1,
+        "data.train": str(scored_file),
+        "data.pair_length": 16,
+        "optimizer.accumulation": 2,
+        "data.batch_size": 16,
+        "eval.examples": str(scored_file),
+        "eval.every": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def finished_cross(tmp_path_factory, cross) -> Path:
+    workdir = tmp_path_factory.mktemp("runs") / "cross"
+    train(workdir, cross)
+    return workdir
+
+
+def test_a_cross_encoder_leaves_a_model_logs_and_its_best_reranking(finished_cross):
+    result = io.read_json(finished_cross / "result.json")
+    assert result["steps"] == 4 and result["best_step"] in (2, 4)
+    assert set(result["scores"]) == {
+        "dev/nDCG@10", "dev/MRR", "dev/accuracy", "dev/nDCG@10/pairs"
+    }  # fmt: skip
+    lines = [line for line in log_lines(finished_cross) if "loss" in line]
+    names = {"loss", "accuracy/all", "accuracy/pairs", "accuracy/random", "accuracy/hard"}
+    assert names | {"tokens_per_second", "padding_share", "grad_norm"} <= set(lines[-1])
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    model = pretrained_cross.load(finished_cross / "model")
+    assert model.format_known and model.format.max_length == 16 and model.config.num_labels == 2
+    assert model.weights_sha256 == result["weights_sha256"]
+
+
+def test_a_cross_encoder_resumes_bit_for_bit(cross, tmp_path, monkeypatch):
+    values = cross | {"eval.examples": ""}  # so that the last checkpoint becomes the model
+    train(tmp_path / "a", values)
+    train_until(tmp_path / "b", values, monkeypatch, 2)
+    train(tmp_path / "b", values)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    wanted, found = (
+        [(line["step"], line["loss"]) for line in log_lines(tmp_path / name)] for name in "ab"
+    )
+    assert wanted == found
+    # The twin: data that start anew end elsewhere.
+    iterate = stage.Batches.iterate
+    train_until(tmp_path / "d", values, monkeypatch, 2)
+    monkeypatch.setattr(stage.Batches, "iterate", lambda self, start, **kw: iterate(self, 0, **kw))
+    train(tmp_path / "d", values)
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "d"))
+
+
+def test_a_saved_evaluation_is_in_the_log_although_the_run_was_killed(cross, tmp_path, monkeypatch):
+    train_until(tmp_path / "k", cross, monkeypatch, 2)
+    assert [(line["step"], "dev/MRR" in line) for line in log_lines(tmp_path / "k")] == [
+        (1, False), (2, False), (2, True)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_cross_encoder_with_one_logit_learns_margins_and_reranks_bm25(
+    cross, dev_folder, tmp_path
+):
+    values = cross | {"objective.name": "cross_margin_mse", "model.num_labels": 1}
+    values |= {"eval.examples": "", "eval.directory": str(dev_folder), "eval.candidates": 3}
+    train(tmp_path / "m", values | {"steps": 2})
+    names = {"dev/nDCG@10", "dev/nDCG@10/pairs", "dev/nDCG@10/more", "dev/MRR", "dev/accuracy"}
+    assert set(io.read_json(tmp_path / "m" / "result.json")["scores"]) == names
+    assert {"taught", "loss/teaching"} <= set(log_lines(tmp_path / "m")[0])
+    assert pretrained_cross.load(tmp_path / "m" / "model").config.num_labels == 1
+
+
+@pytest.mark.slow
+def test_a_dual_encoder_is_distilled_from_scores(basics, scored_file, tmp_path):
+    values = basics | {"objective.name": "dual_distill", "data.train": str(scored_file), "steps": 2}
+    train(tmp_path / "n", values)
+    line = log_lines(tmp_path / "n")[-1]
+    assert {"loss/teaching", "loss/contrastive", "taught", "accuracy/in_batch"} <= set(line)
+    assert 0 < line["taught"] <= 1
+    assert pretrained.load(tmp_path / "n" / "model").format.query_length == 8
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"objective.name": "cross"}, "objective.name 'cross' is not one of"),
+        ({"objective.name": "dual_distill"}, "learns from a teacher's scores"),
+        ({"objective.name": "cross_margin_mse", "model.new_head": True}, "teacher's scores"),
+        ({"objective.name": "cross_pointwise"}, "holds no classifier|no cross-encoder|not of a cr"),
+        ({"model.new_head": True}, "config.model.new_head is True"),
+        ({"eval.examples": "dev.jsonl"}, "only a cross-encoder is evaluated on examples"),
+    ],
+)
+def test_an_objective_that_does_not_fit_is_refused_before_anything_is_written(
+    basics, tmp_path, change, message
+):
+    with pytest.raises(InputError, match=message):
+        train(tmp_path / "o", basics | {"data.pair_length": 16} | change)
+    assert not (tmp_path / "o").exists()
 
 
 PROGRAM = """

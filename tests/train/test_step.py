@@ -19,9 +19,9 @@ from tart_jax.train.step import accumulate, make_step
 from tart_jax.types import Document
 from tests.train.conftest import tiny_bert, training_examples
 
-CONFIG = DualEncoderConfig(bert=tiny_bert())
+CONFIG = DualEncoderConfig(encoder=tiny_bert())
 DROPPING = DualEncoderConfig(
-    bert=tiny_bert(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    encoder=tiny_bert(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
 )
 LENGTH = 8
 

@@ -26,6 +26,7 @@ class Doc(NamedTuple):
     doc_id: str
     text: str
     title: str = ""
+    score: float | None = None  # a teacher's
 
     def contents(self) -> str:
         return f"{self.title} {self.text}".strip() if self.title else self.text
@@ -168,7 +169,7 @@ def _doc(value: Any, kind: int) -> Doc | None:
         return None
     doc_id, text, title = value.get("doc_id"), value.get("text"), value.get("title") or ""
     if isinstance(doc_id, str) and isinstance(text, str) and isinstance(title, str):
-        return Doc(kind, doc_id, text, title)
+        return Doc(kind, doc_id, text, title, value.get("score"))
     return None
 
 

@@ -14,7 +14,7 @@ from tart_jax.data import examples
 from tart_jax.data.audit import keys as keying
 from tart_jax.data.audit import texts
 from tart_jax.data.audit.leakage import TestTexts
-from tart_jax.data.audit.records import DOCUMENT_FIELDS, Doc, Item
+from tart_jax.data.audit.records import DOCUMENT_FIELDS, Item
 from tart_jax.data.audit.spill import LOW_BITS, Keys, Spill
 from tart_jax.types import InputError
 
@@ -113,7 +113,8 @@ def clean(item: Item, changes: Changes) -> Item:
             documents.append(doc)
             continue
         _strip(contents, changes)
-        documents.append(Doc(doc.kind, *map(texts.clean, (doc.doc_id, doc.text, doc.title))))
+        doc_id, text, title = map(texts.clean, (doc.doc_id, doc.text, doc.title))
+        documents.append(doc._replace(doc_id=doc_id, text=text, title=title))
     return replace(
         item,
         task=texts.clean(item.task),
@@ -163,9 +164,9 @@ def to_record(item: Item) -> dict[str, Any]:
     for key in DOCUMENT_FIELDS:
         record[key] = []
     for doc in item.documents:
-        record[DOCUMENT_FIELDS[doc.kind]].append(
-            {"doc_id": doc.doc_id, "title": doc.title, "text": doc.text}
-        )
+        fields = {"doc_id": doc.doc_id, "title": doc.title, "text": doc.text}
+        scored = {} if doc.score is None else {"score": doc.score}
+        record[DOCUMENT_FIELDS[doc.kind]].append(fields | scored)
     if item.instruction is not None:
         record["instruction"] = item.instruction
     return record

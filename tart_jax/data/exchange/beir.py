@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tart_jax import io
+from tart_jax.data import lookup
 from tart_jax.data.examples import TrainingExample
-from tart_jax.data.exchange import lookup
 from tart_jax.data.exchange.records import EMPTY_QUERY, Item, Record, Rejected
 from tart_jax.data.exchange.writers import Exported
 from tart_jax.types import Document, InputError

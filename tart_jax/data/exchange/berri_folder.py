@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tart_jax.data.exchange import lookup
+from tart_jax.data import lookup
 from tart_jax.data.exchange.records import (
     ID_NAMES,
     Item,

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from tart_jax import io
 from tart_jax.data.corpus import corpus_file
-from tart_jax.data.exchange.lookup import byte_lines, line_at, queries_of
 from tart_jax.data.exchange.records import Item, Record, Rejected, json_records, text_lines
 from tart_jax.data.exchange.writers import Exported
+from tart_jax.data.lookup import byte_lines, line_at, queries_of
 from tart_jax.types import Document, InputError, ScoredDocument
 
 PAGE = "wikipedia_id"

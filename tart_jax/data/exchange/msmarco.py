@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from tart_jax.data.exchange.lookup import ById, byte_lines, line_at
 from tart_jax.data.exchange.records import (
     EMPTY_QUERY,
     Item,
@@ -18,6 +17,7 @@ from tart_jax.data.exchange.records import (
     grouped,
     text_lines,
 )
+from tart_jax.data.lookup import ById, byte_lines, line_at
 from tart_jax.types import Document, InputError
 
 EMPTY_DOCUMENT = "a document is empty"

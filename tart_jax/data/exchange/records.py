@@ -189,13 +189,14 @@ class Record:
             return Rejected(self.where, EMPTY_QUERY)
         if not positives:
             return Rejected(self.where, NO_POSITIVE)
+        others: dict[str, Any] = {name: tuple(found) for name, found in negatives.items()}
         example = TrainingExample(
             task,
             query_id or content_id("", query),
             query,
             tuple(positives),
             instruction=instruction,
-            **{name: tuple(documents) for name, documents in negatives.items()},
+            **others,
         )
         return Read(example, 1, tuple(self.changes))
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tart_jax import io
-from tart_jax.data.exchange import beir, lookup
+from tart_jax.data import lookup
+from tart_jax.data.exchange import beir
 from tart_jax.data.exchange.records import EMPTY_QUERY, Item, Record, Rejected
 from tart_jax.types import Document, InputError
 

@@ -94,6 +94,17 @@ def test_repair_mends_what_it_says_and_leaves_a_file_that_training_reads(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"repaired.jsonl"}
 
 
+def test_repair_keeps_a_teachers_scores(tmp_path, planted):
+    record = planted.clean()[0]
+    record["positives"][0] |= {"score": 0.75, "text": "an oak\x07 tree of the wood"}
+    record["negatives"][0]["score"] = -2.0
+    path = planted.write(tmp_path / "scored.jsonl", [record])
+    audit(path, Settings(), tmp_path / "out", repaired=True)
+    (example,) = examples.read(tmp_path / "out" / "repaired.jsonl")
+    assert set(example.scores.values()) == {0.75, -2.0}
+    assert example.positives[0].text == "an oak tree of the wood"
+
+
 def test_repair_of_clean_data_changes_nothing(tmp_path, settings, planted):
     path = planted.write(tmp_path / "clean.jsonl", planted.clean())
     found = audit(path, settings, tmp_path / "out", repaired=True)

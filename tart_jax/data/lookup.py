@@ -1,7 +1,7 @@
 """Documents of a file by their id: 16 bytes a document in memory, the texts stay on disk."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,13 +36,26 @@ class ById:
         return len(self._order)
 
     def get(self, doc_id: str) -> Document | None:
-        key = np.uint64(_hash(doc_id))
-        left, right = (int(np.searchsorted(self._sorted, key, side)) for side in ("left", "right"))
-        for position in self._order[left:right].tolist():  # different ids may share a hash
-            document = self._fetch([position])[position]
-            if document.doc_id == doc_id:
-                return document
-        return None
+        return self.many([doc_id]).get(doc_id)
+
+    def many(self, doc_ids: Sequence[str]) -> dict[str, Document]:
+        """id -> document of those that are there, read in the order of the file."""
+        found = self._fetch(sorted({place for places in self._places(doc_ids) for place in places}))
+        wanted = set(doc_ids)
+        return {
+            document.doc_id: document for document in found.values() if document.doc_id in wanted
+        }
+
+    def absent(self, doc_ids: Sequence[str]) -> list[str]:
+        """The ids that no document can have, told by their hashes; nothing is read."""
+        places = self._places(doc_ids)
+        return [doc_id for doc_id, found in zip(doc_ids, places, strict=True) if not found]
+
+    def _places(self, doc_ids: Sequence[str]) -> list[list[int]]:
+        """The positions whose ids have the same hash: one, but for rare collisions."""
+        keys = np.fromiter(map(_hash, doc_ids), np.uint64, len(doc_ids))
+        left, right = (np.searchsorted(self._sorted, keys, side) for side in ("left", "right"))
+        return [self._order[begin:end].tolist() for begin, end in zip(left, right, strict=True)]
 
     def at(self, positions: list[int]) -> list[Document]:
         found = self._fetch(positions)
@@ -73,9 +86,10 @@ class ById:
 
 
 def of_corpus(path: str | Path) -> ById:
-    """A BEIR folder, .jsonl or .tsv; not gzip, which has no random access."""
+    """A BEIR or TFDS folder, .jsonl or .tsv; not gzip, which has no random access."""
     file = corpus.corpus_file(path)
-    refuse_gzip(file)
+    if not file.is_dir():
+        refuse_gzip(file)
     ids = (document.doc_id for document in corpus.read_documents(file))
     return ById(ids, corpus.Lookup(file).fetch, file)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tart_jax.data.exchange import lookup
+from tart_jax.data import lookup
 from tart_jax.types import Document, InputError
 
 
@@ -22,9 +22,24 @@ def test_documents_are_found_by_id_and_others_are_not():
     assert documents.get("d1000") is None
 
 
+def test_many_are_read_at_once_and_in_the_order_of_the_file():
+    asked = []
+
+    def fetch(positions):
+        asked.append(positions)
+        return {p: Document(f"d{p}", f"text {p}") for p in positions}
+
+    documents = lookup.ById((f"d{n}" for n in range(9)), fetch, "corpus.jsonl")
+    found = documents.many(["d7", "x", "d2", "d7"])
+    assert found == {name: Document(name, f"text {name[1]}") for name in ("d2", "d7")}
+    assert asked == [[2, 7]]
+    assert documents.absent(["d7", "x", "d2", "y"]) == ["x", "y"] and len(asked) == 1
+
+
 def test_ids_that_share_a_hash_are_told_apart(monkeypatch):
     monkeypatch.setattr(lookup, "_hash", lambda text: 7)
     assert store(5).get("d3") == Document("d3", "text 3") and store(5).get("x") is None
+    assert set(store(5).many(["d3", "x", "d0"])) == {"d0", "d3"}
 
 
 def test_memory_is_16_bytes_a_document():

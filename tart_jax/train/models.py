@@ -1,0 +1,160 @@
+"""What differs between training a dual encoder and a cross-encoder: loading, batches, export."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from tart_jax.data.batching import Collator, PairCollator
+from tart_jax.data.instructions import Order
+from tart_jax.models import cross_encoder, dual_encoder, encoders, pretrained, pretrained_cross
+from tart_jax.models.encoders import EncoderConfig
+from tart_jax.models.pretrained import Format, Pretrained
+from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross
+from tart_jax.types import InputError
+
+Model = Pretrained | PretrainedCross
+# What encoders call their dropout.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate")
+
+
+def load(
+    kind: str,
+    *,
+    source: str,
+    pooling: str | None,
+    normalize: bool | None,
+    projection: int | None,
+    tied: bool | None,
+    num_labels: int | None,
+    new_head: bool,
+    dropout: float,
+    dtype: str,
+    remat: str,
+    scan: bool,
+) -> Model:
+    """The initial model with the run's dropout; the options are those of config.model.
+
+    kind: "dual" or "cross". InputError: an option that is set and belongs to the other kind.
+    """
+    asked = {"pooling": pooling, "normalize": normalize, "projection": projection, "tied": tied}
+    other = {"num_labels": num_labels, "new_head": new_head or None}
+    for name, value in (asked if kind == "cross" else other).items():
+        if value is not None:
+            raise InputError(
+                f"config.model.{name} is {value}, but the objective trains a {kind} encoder, which"
+                " has no such thing; leave it out."
+            )
+    if kind == "cross":
+        cross = pretrained_cross.load(
+            source, num_labels=num_labels, new_head=new_head, dtype=dtype, remat=remat, scan=scan
+        )
+        encoder = _with_dropout(cross.config.encoder, dropout)
+        config = dataclasses.replace(cross.config, encoder=encoder, dropout=dropout)
+        return dataclasses.replace(cross, config=config)
+    dual = pretrained.load(
+        source,
+        pooling=pooling,
+        normalize=normalize,
+        projection=projection,
+        tied=tied,
+        dtype=dtype,
+        remat=remat,
+        scan=scan,
+    )
+    encoder = _with_dropout(dual.config.encoder, dropout)
+    return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
+
+
+def reading(
+    model: Model,
+    *,
+    order: Order,
+    separator: str | None,
+    query_length: int,
+    document_length: int,
+    pair_length: int,
+    start_token: int | None,
+) -> Model:
+    """The model with the format that it will be trained to read.
+
+    start_token: None leaves that of the model. InputError: more tokens than it has positions.
+    """
+    if isinstance(model, Pretrained):
+        longest = max(query_length, document_length)
+        _check_length("query_length or document_length", longest, model.config.encoder)
+        towers = Format(order, separator, query_length, document_length)
+        return dataclasses.replace(model, format=towers, format_known=True)
+    _check_length("pair_length", pair_length, model.config.encoder)
+    start = model.format.start_token if start_token is None else start_token
+    pair = CrossFormat(order, separator, pair_length, start)
+    return dataclasses.replace(model, format=pair, format_known=True)
+
+
+def _check_length(name: str, length: int, encoder: EncoderConfig) -> None:
+    positions = encoders.positions(encoder)
+    if positions is not None and length > positions:
+        raise InputError(f"data.{name} is {length}, the model has {positions} positions; lower it.")
+
+
+def separator(model: Model) -> str:
+    """What stands between instruction and query."""
+    return model.tokenizer.separator if model.format.separator is None else model.format.separator
+
+
+def graphdef(model: Model) -> nnx.GraphDef:
+    """The model without its parameters."""
+    if isinstance(model, Pretrained):
+        return dual_encoder.graphdef(model.config)
+    return cross_encoder.graphdef(model.config)
+
+
+def collator(
+    model: Model, *, num_negatives: int, duplicates: str, known_positives: int
+) -> Collator | PairCollator:
+    """Rows to the batches that the model's objectives read, in the lengths of its format.
+
+    duplicates, known_positives: of other queries' documents, which a cross-encoder never sees.
+    """
+    if isinstance(model, Pretrained):
+        return Collator(
+            model.tokenizer,
+            num_negatives=num_negatives,
+            query_length=model.format.query_length,
+            document_length=model.format.document_length,
+            duplicates=duplicates,
+            known_positives=known_positives,
+        )
+    return PairCollator(
+        model.tokenizer,
+        num_negatives=num_negatives,
+        pair_length=model.format.max_length,
+        start=model.format.start_token,
+    )
+
+
+def export(directory: Path, model: Model, params: Any) -> None:
+    """Writes the model with these params (on the host) as a directory that `load` reads."""
+    if isinstance(model, Pretrained):
+        pretrained.export(
+            directory,
+            config=model.config,
+            params=params,
+            format=model.format,
+            tokenizer=model.tokenizer,
+        )
+    else:
+        pretrained_cross.export_cross(
+            directory,
+            config=model.config,
+            params=params,
+            format=model.format,
+            tokenizer=model.tokenizer,
+        )
+
+
+def _with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:
+    names = {field.name for field in dataclasses.fields(encoder)} & set(DROPOUTS)
+    changes: dict[str, Any] = dict.fromkeys(names, rate)
+    return dataclasses.replace(encoder, **changes)
