@@ -61,6 +61,7 @@ def sharded(config, scan):
     return sharding.from_rules(t5_decoder.abstract_params(config, scan=scan), rules, mesh())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("spread", [False, True])
 def test_streamed_parameters_are_those_read_at_once_where_they_belong(t5_reference, scan, spread):

@@ -120,6 +120,7 @@ def test_same_loss_and_gradients_on_one_and_eight_devices(name, small):
         assert not close(one, gradients(name, 8, broken), bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teaching", objective_table.TEACHINGS)
 def test_a_distilled_dual_encoder_is_the_same_on_one_and_eight_devices(teaching, texts):
     one = gradients("dual_distill", 1, texts, teaching=teaching)
