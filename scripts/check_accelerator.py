@@ -51,6 +51,7 @@ def encoding() -> None:
 
 def training() -> None:
     """Twenty steps on one batch must learn it, with dropout and bfloat16 products."""
+    from tart_jax.train import models
     from tart_jax.train import run as train
 
     overrides = ["--config.model.dtype=bfloat16", "--config.optimizer.warmup_steps=1"]
@@ -58,7 +59,8 @@ def training() -> None:
     settings = configs.load("configs/train/default.py", overrides)
     mesh = distributed.make_mesh(settings.mesh.to_dict())
     rows = 8 * mesh.shape[distributed.DATA]
-    state, step = train.build(settings, train.load_model(settings), mesh)
+    model = train.load_model(settings)
+    state, step = train.build(settings, models.graphdef(model), model.params, mesh)
     rng = np.random.default_rng(0)
     hashes = np.arange(rows, dtype=np.uint32)[:, None, None].repeat(2, axis=2)
     batch = {

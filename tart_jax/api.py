@@ -135,7 +135,7 @@ class Reranker:
     ):
         """Wraps a model that is loaded already; `Reranker.load` is the usual way in."""
         self.model = model
-        self.format = scorer.checked_format(model)
+        self.format = checked_format(model)
         self._scorer = scorer.CrossScorer(
             model, max_length=self.format.max_length, tokens_per_batch=tokens_per_batch
         )

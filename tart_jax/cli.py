@@ -40,6 +40,12 @@ COMMANDS = {
                       False, "configs/search/default.py"),
     "rerank": Command("tart_jax.search.rerank_run", "order a run's hits anew by a cross-encoder",
                       default="configs/rerank/default.py"),
+    "mine": Command("tart_jax.mine.run", "negatives from what a retriever finds, relabelled",
+                    default="configs/mine/default.py"),
+    "rounds": Command("tart_jax.train.rounds", "train, mine with that model, train from the start",
+                      default="configs/rounds/default.py"),
+    "audit-mined": Command("tart_jax.mine.audit_run", "scores and false negatives in mined data",
+                           default="configs/audit-mined/default.py", positional="mined"),
     "evaluate": Command("tart_jax.evaluate.run", "score a TREC run against qrels", True,
                         "configs/evaluate/default.py"),
 }  # fmt: skip
@@ -57,7 +63,7 @@ Data flows through files: prepare or import -> train -> encode -> index -> searc
 
 
 def usage() -> str:
-    rows = "\n".join(f"  {name:10} {command.help}" for name, command in COMMANDS.items())
+    rows = "\n".join(f"  {name:11} {command.help}" for name, command in COMMANDS.items())
     return USAGE.format(version=__version__, commands=rows)
 
 

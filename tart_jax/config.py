@@ -12,7 +12,7 @@ import runpy
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +238,22 @@ def recorded(config: ConfigDict, workdir: Path, command: Sequence[str]) -> Itera
         if not existed and not any(workdir.iterdir()):
             workdir.rmdir()
         raise
+
+
+def run_stage(
+    name: str,
+    run: Callable[[ConfigDict, Path], None],
+    file: str,
+    workdir: Path,
+    overrides: Mapping[str, object],
+) -> None:
+    """Runs one command as the command line would, and says how to run it alone."""
+    words = [f"--config.{key}={value}" for key, value in overrides.items()]
+    command = [name, f"--config={file}", f"--workdir={workdir}", *words]
+    print(" ".join(["\n$ tart-jax", *command]), flush=True)
+    settings = load(file, words)
+    with recorded(settings, workdir, ["tart-jax", *command]):
+        run(settings, workdir)
 
 
 def environment(command: Sequence[str]) -> dict[str, Any]:

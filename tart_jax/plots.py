@@ -1,4 +1,4 @@
-"""The figures that reports share: bars with intervals, and matrices; PNG files."""
+"""The figures that reports share: bars with intervals, matrices, histograms; PNG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,6 +95,43 @@ def histogram(
         axes.set_title(f"{title}: {plain(name)}", loc="left")
         axes.set_xlabel(label)
         axes.grid(axis="y", alpha=0.3)
+    _save(FigureCanvasAgg(figure), path)
+
+
+def distributions(
+    path: Path,
+    panels: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[int]]]],
+    *,
+    title: str,
+    label: str,
+    mark: float | None = None,
+) -> None:
+    """One panel per name: counts over the same bins, each series as shares of its own total.
+
+    panels: the bins' edges, one more than there are counts, and the series. mark: a dashed line.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.0 + 4.6 * len(panels), 3.4), layout="constrained")
+    for axes, (name, (edges, series)) in zip(
+        np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
+    ):
+        for index, (part, counts) in enumerate(series.items()):
+            if not sum(counts):
+                continue
+            share = np.asarray(counts, float) / sum(counts)
+            colour = COLOURS[index % len(COLOURS)]
+            axes.stairs(share, edges, color=colour, label=plain(part), linewidth=1.5)
+            axes.stairs(share, edges, color=colour, fill=True, alpha=0.15)
+        if mark is not None:
+            axes.axvline(mark, color="black", linestyle="--", linewidth=1)
+        axes.set_title(f"{title}: {plain(name)}", loc="left")
+        axes.set_xlabel(label)
+        axes.set_ylabel("share of the series")
+        axes.set_ylim(0, None)
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False)
     _save(FigureCanvasAgg(figure), path)
 
 

@@ -1,5 +1,6 @@
 """Eight simulated devices, strict shapes, and the folder of real collections."""
 
+import json
 import os
 from pathlib import Path
 
@@ -84,8 +85,6 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory) -> Path:
     """A BEIR folder of 20 documents, 8 queries and their judgements."""
-    import json
-
     folder = tmp_path_factory.mktemp("corpus")
     names = (
         "oak elm ash fir yew bay fig nut ivy rye oat hop tea rue box may bee cow dog ant".split()
@@ -104,3 +103,28 @@ def tiny_corpus(tmp_path_factory) -> Path:
     rows = "".join(f"q{number}\td{number}\t1\n" for number in range(8))
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_seq2seq(tmp_path_factory):
+    """Writes a tiny T5 of scripts/reference/make_seq2seq_scores.py: its folder, and all arrays."""
+    import numpy as np
+    import safetensors.numpy
+
+    def make(name: str = "gated", drop: str = "nothing", **config):
+        with np.load(Path(__file__).parent / f"models/data/seq2seq_{name}.npz") as file:
+            arrays = dict(file)
+        folder = tmp_path_factory.mktemp(name)
+        tensors = {
+            key.removeprefix("weight/"): value.astype(np.float32)
+            for key, value in arrays.items()
+            if key.startswith("weight/") and not key.startswith(f"weight/{drop}")
+        }
+        safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+        (folder / "config.json").write_text(
+            json.dumps(json.loads(str(arrays["config"])) | config), "utf-8"
+        )
+        (folder / "tokenizer.json").write_text(str(arrays["tokenizer"]), "utf-8")
+        return folder, arrays
+
+    return make

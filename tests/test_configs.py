@@ -69,7 +69,8 @@ def test_every_key_is_read_by_its_stage(stage, path):
         for key in config.leaves(settings)
         if key not in taken
         and not re.search(rf"\.{key.rpartition('.')[2]}\b", text)
-        # a group handed on whole: **config.optimizer
+        # a group handed on whole: _rules(config.hard), or **config.optimizer
+        and not re.search(rf"\(config\.{key.partition('.')[0]}[,)]", text)
         and not any(
             re.search(rf"\*\*[\w.]*\b{group.rpartition('.')[2]}\b", text)
             for group in groups

@@ -32,3 +32,13 @@ def test_shares_and_histograms_are_pngs_whatever_the_names(tmp_path):
     for path in tmp_path.iterdir():
         assert path.read_bytes().startswith(PNG)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_distributions_are_a_png_even_where_a_series_is_empty(tmp_path):
+    panels = {
+        "miner $x$ \u691c": ([0.0, 0.5, 1.0], {"hard": [3, 1], "random": [0, 0]}),
+        "other": ([-2.0, 0.0], {"hard": [0], "random": [7]}),
+    }
+    plots.distributions(tmp_path / "d.png", panels, title="t", label="score", mark=0.7)
+    assert (tmp_path / "d.png").read_bytes().startswith(PNG)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -12,6 +12,7 @@ def get_config(arg: str = "") -> ConfigDict:
         raise ValueError(f"variant {arg!r} is not known; there is 'quicktest'.")
     config = ConfigDict()
     config.embeddings = ""  # a folder that `tart-jax encode` wrote (FAISS only)
+    config.prefix = ""  # only documents whose ids begin so: one corpus of a pooled one
     config.corpus = ""  # a BEIR folder, .jsonl or .tsv (BM25 only)
     config.factory = (
         "Flat"  # BM25, or FAISS's factory string: Flat, IVF256,Flat, HNSW32, OPQ16,IVF256,PQ16

@@ -1,4 +1,4 @@
-"""Rerank a TREC run: a cross-encoder reads each query, its instruction and its k best documents.
+"""Rerank a TREC run: a scorer reads each query, its instruction and its k best documents.
 
 tart-jax rerank --config.run=runs/a/search/run.trec --config.corpus=data/nfcorpus
     --config.queries=data/nfcorpus --config.model=runs/b/model --workdir=runs/a/rerank
@@ -15,7 +15,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.corpus = ""  # a BEIR or TFDS folder, .jsonl or .tsv; not gzip
     config.queries = ""  # a BEIR folder, or a .jsonl or .tsv file; gzip or not
     config.model = ""  # the scorer: a folder, a hub id
-    config.kind = "cross_encoder"  # what the model is
+    config.kind = "cross_encoder"  # what the model is: cross_encoder; monot5, upr: a whole T5
     config.k = 100  # documents per query that are scored and kept
     config.instruction = config_dict.placeholder(
         str

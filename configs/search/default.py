@@ -18,10 +18,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.queries = (
         ""  # a BEIR folder, or a .jsonl or .tsv file (header id, text[, instruction]); gzip or not
     )
+    config.max_queries = 0  # of the file, the first so many; 0: all
     config.query = ""  # one query, answered in the terminal
     config.instruction = config_dict.placeholder(
         str
     )  # for all queries; None: each query's own; '': none at all
+    config.instructions = ""  # a table of instructions (a .tsv, or bank:beir and the like)
+    config.task = ""  # its row; the row's first instruction is read with all queries
     config.k = 100  # documents per query in a run
     config.shown = 10  # documents per query in the terminal
     config.block_size = 1024  # queries answered at a time

@@ -46,7 +46,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.instructions = ""  # table of wordings by task, drawn at random; "" for none
     config.data.batch_size = 32  # queries of a step, over all devices
     config.data.num_negatives = 5  # negatives of each query, beside the batch's other documents
+    # Hard and unfollowing negatives are drawn from one pool, each kind as often as a query has it.
+    # Hard ones take the place of unfollowing ones over the cap, random ones of what both lack.
     config.data.hard_ratio = 0.1  # probability that a negative is hard or unfollowing, not random
+    config.data.unfollowing_cap = placeholder(int)  # of a query's; 0: left out; None: no cap
     config.data.instruction_dropout = 0.0  # share of queries that see no instruction
     config.data.query_length = 64  # tokens with the instruction; the rest is cut
     config.data.document_length = 128  # tokens; the rest is cut
@@ -64,6 +67,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # A cross-encoder: cross_pointwise (TART-full), _listwise, _pairwise, or _margin_mse (scores).
     config.objective.name = "dual_contrastive"  # what is minimised, and so which kind of model
     config.objective.temperature = 0.05  # dual_*: divides the similarities; lower is sharper
+    # What is logged of each kind of negative, loss/KIND and accuracy/KIND, is without the weight.
+    config.objective.unfollowing_weight = 1.0  # an unfollowing negative counts so often; 0: never
     config.objective.contrastive_weight = 1.0  # dual_distill: of the contrastive loss; 0: none
     config.objective.teaching = "kl"  # dual_distill: kl over a query's documents, or margin_mse
     config.objective.teaching_weight = 1.0  # dual_distill: of the teacher's loss
@@ -86,6 +91,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.checkpoint.save_every = 500  # updates; evaluations and the end save, too
     config.checkpoint.keep_last = 2  # checkpoints kept beside the best one
     config.checkpoint.allow_other_data = False  # resume although data or data options have changed
+
+    config.refresh = ConfigDict()
+    config.refresh.every = 0  # updates between two minings with the model in training; 0: never
+    config.refresh.mine = "configs/mine/default.py"  # what is mined then (tart-jax mine)
+    config.refresh.corpus = ""  # what is searched; "{task}" in the path: each task's own corpus
 
     config.log = ConfigDict()
     config.log.every = 10  # updates that a line of metrics.jsonl averages

@@ -113,7 +113,7 @@ def compare(folder: str, texts: list[tuple[str, str]], options: argparse.Namespa
     )
     return {
         "pairs": len(texts),
-        "mean_tokens": round(scorer.meter.tokens / scorer.meter.pairs, 1),
+        "mean_tokens": round(scorer.meter.tokens / scorer.meter.count, 1),
         "padding_ours": round(scorer.meter.padding, 4),
         "tokens_per_batch": options.tokens or default_tokens_per_batch(),
         "compilations": scorer.compilations,

@@ -20,6 +20,7 @@ from tart_jax import config as configs
 from tart_jax import distributed, sharding
 from tart_jax.data import corpus, hub, tokenization
 from tart_jax.models import pretrained
+from tart_jax.train import models
 from tart_jax.train import run as train
 
 
@@ -56,7 +57,7 @@ def arrays(model: Any, titles: list[str], texts: list[str], length: int) -> dict
 def our_step(settings: ConfigDict, batch: dict[str, np.ndarray]) -> Any:
     mesh = distributed.make_mesh(settings.mesh.to_dict())
     model = train.load_model(settings)
-    state, step = train.build(settings, model, mesh)
+    state, step = train.build(settings, models.graphdef(model), model.params, mesh)
     key = jax.random.key(0, impl=settings.prng)
     batch = sharding.to_global(batch, sharding.over_batch(mesh))
     losses = []

@@ -62,7 +62,7 @@ SEARCHES = {
         "length_penalty": 2.0,
     },
     "never": {
-        "num_beams": 4,
+        "num_beams": 2,
         "num_return_sequences": 2,
         "early_stopping": "never",
         "length_penalty": 2.0,

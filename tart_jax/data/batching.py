@@ -39,9 +39,11 @@ class Row(NamedTuple):
 class Sampler:
     """TART's sampling (appendix C.1 and its code): one positive and `num_negatives` negatives.
 
-    Binomial(num_negatives, hard_ratio) of them are hard or unfollowing, the rest random; both
-    without replacement and no more than the example has. An instruction is drawn from those that
-    `table` has for the example's task, and left out with probability `instruction_dropout`.
+    Binomial(num_negatives, hard_ratio) of them are hard or unfollowing, drawn from both together,
+    the rest random; without replacement and no more than the example has. At most `unfollowing_cap`
+    are unfollowing (None: any number); hard ones take the place of more. An instruction is drawn
+    from those that `table` has for the example's task, and left out with probability
+    `instruction_dropout`.
     """
 
     table: Mapping[str, tuple[str, ...]]
@@ -50,6 +52,7 @@ class Sampler:
     instruction_dropout: float
     order: instructions.Order
     separator: str
+    unfollowing_cap: int | None = None
 
     def __call__(self, example: TrainingExample, rng: np.random.Generator) -> Row:
         """All randomness comes from `rng`, so a row is a function of the example and its seed."""
@@ -59,7 +62,7 @@ class Sampler:
         num_hard = int(rng.binomial(self.num_negatives, self.hard_ratio))
         hard = [(document, HARD) for document in example.hard_negatives]
         hard += [(document, UNFOLLOWING) for document in example.unfollowing_negatives]
-        hard = _draw(hard, num_hard, rng)
+        hard = _draw(hard, num_hard, rng, self.unfollowing_cap)
         plain = [(document, RANDOM) for document in example.negatives]
         negatives = _draw(plain, self.num_negatives - len(hard), rng) + hard
         instruction = self._instruction(example, rng)
@@ -87,10 +90,17 @@ class Sampler:
 
 
 def _draw(
-    documents: list[tuple[Document, int]], count: int, rng: np.random.Generator
+    documents: list[tuple[Document, int]],
+    count: int,
+    rng: np.random.Generator,
+    unfollowing_cap: int | None = None,
 ) -> list[tuple[Document, int]]:
-    chosen = rng.permutation(len(documents))[:count]
-    return [documents[index] for index in chosen]
+    order = rng.permutation(len(documents)).tolist()
+    if unfollowing_cap is not None:
+        unfollowing = [index for index in order if documents[index][1] == UNFOLLOWING]
+        over = set(unfollowing[unfollowing_cap:])
+        order = [index for index in order if index not in over]
+    return [documents[index] for index in order[:count]]
 
 
 class Collator:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tart_jax import io
 from tart_jax.data import corpus
 from tart_jax.data.examples import TrainingExample
 from tart_jax.data.splits import HeldOutTexts, text_hash
-from tart_jax.types import Document, Qrels
+from tart_jax.types import Document, InputError, Qrels
 
 
 class Task(NamedTuple):
@@ -36,6 +37,24 @@ def asked_and_answered(task: Task, folder: Path) -> Iterator[str]:
     for document in corpus.read_documents(folder):
         if document.doc_id in answers:
             yield from {document.text, document.contents()}
+
+
+def add_held_out(folder: Path, texts: HeldOutTexts) -> None:
+    """Adds the queries and the relevant documents of a BEIR folder, or of all folders in it.
+
+    InputError: no judgements anywhere.
+    """
+    folders = sorted(path.parent for path in io.existing(folder, "folder").glob("**/qrels"))
+    if not folders:
+        raise InputError(f"{folder} holds no qrels folder, nor do its folders: not BEIR's layout.")
+    for each in folders:
+        qrels = [io.read_qrels(path) for path in sorted((each / "qrels").glob("*.tsv"))]
+        asked = {query_id for part in qrels for query_id in part}
+        texts.add((q.text for q in corpus.read_queries(each) if q.query_id in asked), each.name)
+        relevant = {d for part in qrels for hits in part.values() for d, s in hits.items() if s > 0}
+        for document in corpus.read_documents(each):
+            if document.doc_id in relevant:
+                texts.add({document.text, document.contents()}, each.name)
 
 
 def training(

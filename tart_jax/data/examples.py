@@ -10,7 +10,7 @@ from tart_jax import io
 from tart_jax.types import Document, InputError
 
 DOCUMENT_FIELDS = ("positives", "negatives", "hard_negatives", "unfollowing_negatives")
-FIELDS = ("task", "query_id", "query", *DOCUMENT_FIELDS, "instruction")
+FIELDS = ("task", "query_id", "query", *DOCUMENT_FIELDS, "instruction", "answers")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class TrainingExample:
     hard_negatives: documents near the query that do not answer it.
     unfollowing_negatives: documents that answer the query but not the instruction.
     instruction: wins over the instruction table; "" says "none", None says "take the table's".
+    answers: short texts that answer the query; a passage that holds one is no hard negative (DPR).
     scores: doc_id -> a teacher's score of that document for this query and instruction, where there
     is one (soft distillation); of the teacher's own scale, higher is more relevant. In a record it
     is the key `score` of the document, wherever the document stands.
@@ -34,6 +35,7 @@ class TrainingExample:
     hard_negatives: tuple[Document, ...] = ()
     unfollowing_negatives: tuple[Document, ...] = ()
     instruction: str | None = None
+    answers: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
@@ -52,6 +54,11 @@ def parse(record: Mapping[str, Any], where: str) -> TrainingExample:
         raise InputError(
             f"{where}: 'instruction' should be a string or left out, not {instruction!r}."
         )
+    answers = record.get("answers", ())
+    if not isinstance(answers, list | tuple) or not all(isinstance(a, str) for a in answers):
+        raise InputError(
+            f"{where}: 'answers' should be a list of strings, not {str(answers)[:80]!r}."
+        )
     documents = {
         key: _documents(record.get(key, ()), f"{where}: {key!r}") for key in DOCUMENT_FIELDS
     }
@@ -63,6 +70,7 @@ def parse(record: Mapping[str, Any], where: str) -> TrainingExample:
         record["query"],
         **documents,
         instruction=instruction,
+        answers=tuple(answers),
         scores=_scores(record, where),
     )
 
@@ -122,6 +130,8 @@ def to_record(example: TrainingExample) -> dict[str, Any]:
         record[key] = [_record(document, example.scores) for document in getattr(example, key)]
     if example.instruction is not None:
         record["instruction"] = example.instruction
+    if example.answers:
+        record["answers"] = list(example.answers)
     return record
 
 

@@ -143,6 +143,23 @@ def require_tasks(
         )
 
 
+def one(instruction: str | None, table: str, task: str) -> str | None:
+    """One text for all queries (the first of `task`'s row in `table`), or None: each query's own.
+
+    InputError: a table without a task or the reverse, either beside an instruction, no such row.
+    """
+    if not table and not task:
+        return instruction
+    if not table or not task or instruction is not None:
+        raise InputError(
+            "--config.instructions and --config.task go together, a table and its row, and exclude"
+            " --config.instruction."
+        )
+    rows = read_table(table)
+    require_tasks(rows, [task], table)
+    return rows[task].instructions[0]
+
+
 def is_official(header: Sequence[str]) -> bool:
     """Whether this is the header of BERRI's released file: `dataset prompt_1 ...`."""
     return header[0] == "dataset" and _numbered(header[1:], "prompt_")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +23,13 @@ class View:
         """places: positions in the sources laid end to end."""
         self._sources = list(sources)
         self._ends = np.cumsum([len(source) for source in sources])
-        self._places = places
+        self.places = places
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __getitem__(self, index: int) -> TrainingExample:
-        place = int(self._places[index])
+        place = int(self.places[index])
         number = int(np.searchsorted(self._ends, place, side="right"))
         return self._sources[number][place - (int(self._ends[number - 1]) if number else 0)]
 
@@ -114,7 +114,7 @@ def mix(
         raise InputError(f"config.data.mixing {mixing!r} is not one of {', '.join(MIXINGS)}.")
     # In the order of their content, so that batches do not depend on where files lie.
     ordered = sorted(sources.values(), key=lambda source: source.fingerprint)
-    places = _by_task(ordered)
+    places = by_task(ordered)
     _check_names(held_out, places, "held_out")
     kept = {task: _capped(p, cap, seed) for task, p in places.items() if task not in held_out}
     if not kept:
@@ -145,7 +145,7 @@ def _fingerprint(digests: list[str], shares: list, choice: list) -> str:
     return hashlib.sha256(json.dumps([digests, shares, choice]).encode()).hexdigest()
 
 
-def _by_task(sources: Sequence[ExampleSource]) -> dict[str, np.ndarray]:
+def by_task(sources: Sequence[ExampleSource]) -> dict[str, np.ndarray]:
     """task -> positions in the sources laid end to end. A TFDS folder is of its first's task."""
     found: dict[str, list[np.ndarray]] = {}
     start = 0
@@ -156,6 +156,33 @@ def _by_task(sources: Sequence[ExampleSource]) -> dict[str, np.ndarray]:
             found.setdefault(task, []).append(start + positions)
         start += len(source)
     return {task: np.concatenate(parts) for task, parts in sorted(found.items())}
+
+
+def reread(mixture: Mixture, source: JsonlSource) -> Mixture:
+    """The mixture, its examples now read from `source`, which has each task's in the same order.
+
+    So what they hold may change, and no draw of them does. InputError: it has other numbers.
+    """
+    places = source.places()
+    for task, examples, _ in mixture.components:
+        found = len(places.get(task, ()))
+        if found != len(examples):
+            raise InputError(
+                f"{source.path} holds {found} examples of {task} where the training data have"
+                f" {len(examples)}; remove it, and it is made anew."
+            )
+    components = tuple(
+        Component(task, View([source], places[task]), share)
+        for task, _, share in mixture.components
+    )
+    together = None
+    if mixture.together is not None:
+        # There the tasks may be mingled, as in the files; here each stands apart.
+        before = np.concatenate([part.examples.places for part in mixture.components])
+        now = np.concatenate([places[part.task] for part in components])
+        together = View([source], now[np.argsort(before)])
+    digest = hashlib.sha256(f"{mixture.fingerprint} {source.fingerprint}".encode()).hexdigest()
+    return replace(mixture, components=components, together=together, fingerprint=digest)
 
 
 def _capped(places: np.ndarray, cap: int, seed: int) -> np.ndarray:

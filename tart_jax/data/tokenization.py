@@ -1,6 +1,7 @@
 """One face over Hugging Face tokenizers, and padding to fixed shapes."""
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tart_jax.types import InputError
 
 # Vocabularies that transformers turns into a tokenizer: byte-level BPE, sentencepiece.
 CONVERTED = ("vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+ENC_T5 = "EncT5Tokenizer"  # TART-full's code names its tokenizer so; transformers knows none
 # What a model directory may hold beside its weights so that others can tokenize as we do.
 FILES = (
     *("tokenizer.json", "vocab.txt", *CONVERTED, "merges.txt"),
@@ -51,12 +53,12 @@ class Tokenizer:
         directory = hub.locate(source, FILES)
         options = _options(directory)
         try:
-            if (directory / "tokenizer.json").is_file():
+            if _has(directory, "tokenizer.json"):
                 return cls(FastTokenizer.from_file(str(directory / "tokenizer.json")), options)
-            if (directory / "vocab.txt").is_file():
+            if _has(directory, "vocab.txt"):
                 return cls(_word_pieces(directory / "vocab.txt", options), options)
-            if any((directory / name).is_file() for name in CONVERTED):
-                return cls(_converted(directory), options)
+            if any(_has(directory, name) for name in CONVERTED):
+                return cls(_converted(directory, options), options)
         except InputError:
             raise
         except Exception as error:  # the Rust library raises bare Exception
@@ -125,7 +127,7 @@ class Tokenizer:
                 np.asarray(before + encoding.ids, np.int32),
                 np.asarray([0] * len(before) + encoding.type_ids, np.int32),
             )
-            for encoding in self._fast.encode_batch(list(pairs))
+            for encoding in self._fast.encode_batch_fast(list(pairs))
         ]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -145,12 +147,15 @@ class Tokenizer:
             if name.endswith("_token") and isinstance(value, str | dict)
         }
         io.write_json(directory / "special_tokens_map.json", special)
-        # A path or hub name of the machine that loaded it has no place in a copy.
+        kind = json.loads(plain.to_str())["model"]["type"]
+        # A path or hub name of the machine that loaded it has no place in a copy, nor has a class
+        # that transformers does not know.
         options = {k: v for k, v in self._options.items() if k != "name_or_path"}
-        io.write_json(
-            directory / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **options}
-        )
-        if json.loads(plain.to_str())["model"]["type"] == "WordPiece":
+        if options.get("tokenizer_class") in (None, ENC_T5):
+            options.pop("tokenizer_class", None)
+            options = self._class_of(kind) | options
+        io.write_json(directory / "tokenizer_config.json", options)
+        if kind == "WordPiece":
             ids = plain.get_vocab(with_added_tokens=True)
             words = sorted(ids, key=lambda word: ids[word])
             (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
@@ -158,6 +163,20 @@ class Tokenizer:
     def __getstate__(self) -> dict[str, Any]:
         # The Rust object pickles as its JSON; data-loading workers rely on it.
         return self.__dict__
+
+    def _class_of(self, kind: str) -> dict[str, Any]:
+        """The class by which transformers reads what we write, and what that must be told."""
+        if kind == "WordPiece":
+            return {"tokenizer_class": "BertTokenizer"}
+        # It takes `tokenizer.json` as it is. T5TokenizerFast (5.x) would rebuild it: a start token
+        # or a number of sentinels of its own is lost.
+        pad, end = self._fast.id_to_token(self.pad_id), self.separator
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": pad,
+            "eos_token": end,
+            "model_input_names": ["input_ids", "attention_mask"],  # T5 takes no token types
+        }
 
     @staticmethod
     def _text(value: Any) -> str:
@@ -198,7 +217,7 @@ def pad(
 def _options(directory: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the later wins
-        if (directory / name).is_file():
+        if _has(directory, name):
             options.update(io.read_json(directory / name))
     return options
 
@@ -213,7 +232,18 @@ def _word_pieces(vocab: Path, options: dict[str, Any]) -> FastTokenizer:
     return pieces._tokenizer  # the wrapper offers no other way to its inner tokenizer
 
 
-def _converted(directory: Path) -> FastTokenizer:
+def _converted(directory: Path, options: dict[str, Any]) -> FastTokenizer:
+    if importlib.util.find_spec("sentencepiece") is None and not _has(directory, "vocab.json"):
+        name = next(name for name in CONVERTED if _has(directory, name))
+        raise InputError(
+            f"{directory / name} needs the package sentencepiece to be read (pip install"
+            " sentencepiece); or copy the tokenizer.json of the same model there."
+        )
     from transformers import AutoTokenizer  # here: its import takes a second, and few need it
 
-    return AutoTokenizer.from_pretrained(str(directory)).backend_tokenizer
+    known = {"tokenizer_type": "t5"} if options.get("tokenizer_class") == ENC_T5 else {}
+    return AutoTokenizer.from_pretrained(str(directory), **known).backend_tokenizer
+
+
+def _has(directory: Path, name: str) -> bool:
+    return (directory / name).is_file()

@@ -79,14 +79,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def stage(name: str, file: str, workdir: Path, overrides: Mapping[str, object]) -> None:
-    """Runs one command as the command line would, and says how to run it alone."""
-    words = [f"--config.{key}={value}" for key, value in overrides.items()]
-    print(
-        " ".join([f"\n$ tart-jax {name} --config={file} --workdir={workdir}", *words]), flush=True
-    )
-    settings = configs.load(file, words)
-    with configs.recorded(settings, workdir, ["tart-jax", name, f"--config={file}", *words]):
-        STAGES[name](settings, workdir)
+    """One of the commands, see `config.run_stage`."""
+    configs.run_stage(name, STAGES[name], file, workdir, overrides)
 
 
 def compare(

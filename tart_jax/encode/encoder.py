@@ -30,9 +30,13 @@ IN_FLIGHT = 2  # batches on the device while the next is prepared
 
 @dataclass
 class Meter:
-    """What an encoder has done: `slots` counts the tokens computed, padding included."""
+    """What an encoder or a scorer has done, in its own unit.
 
-    documents: int = 0
+    slots: the tokens computed, padding included.
+    """
+
+    unit: str
+    count: int = 0
     tokens: int = 0
     slots: int = 0
     seconds: float = 0.0
@@ -43,10 +47,10 @@ class Meter:
         return 1 - self.tokens / self.slots if self.slots else 0.0
 
     def rates(self) -> dict[str, str]:
-        """Documents/s, tokens/s and the padding share, for a progress bar."""
+        """Units/s, tokens/s and the padding share, for a progress bar."""
         seconds = max(self.seconds, 1e-9)
         return {
-            "documents/s": f"{self.documents / seconds:.1f}",
+            f"{self.unit}/s": f"{self.count / seconds:.1f}",
             "tokens/s": f"{self.tokens / seconds:,.0f}",
             "padding": f"{self.padding:.1%}",
         }
@@ -87,7 +91,7 @@ class Encoder:
         self.dims: int = config.dims
         self.tower = tower
         self.max_length = max_length
-        self.meter = Meter()
+        self.meter = Meter("documents")
         if isinstance(model, Pretrained):
             model.params = jax.device_put(model.params, _replicated(mesh))
         self._params = model.params
@@ -123,7 +127,7 @@ class Encoder:
             now = time.perf_counter()
             nonlocal start
             self.meter.seconds, start = self.meter.seconds + now - start, now
-            self.meter.documents += len(where)
+            self.meter.count += len(where)
             if on_batch:
                 on_batch(len(where))
 

@@ -90,7 +90,7 @@ def encode_shards(
     meter = encoder.meter
     logger.info(
         "Encoded %s of %s documents in %.0f s (%s/s, %s of the tokens padding): %d shards in %s",
-        f"{meter.documents:,}",
+        f"{meter.count:,}",
         f"{count:,}",
         time.perf_counter() - start,
         meter.rates()["documents/s"],

@@ -141,16 +141,31 @@ def _short(value: Any) -> str:
 
 
 class Embeddings:
-    """Finished embeddings on disk; nothing is read into memory until a shard is looked at."""
+    """Finished embeddings on disk; nothing is read into memory until a shard is looked at.
 
-    def __init__(self, directory: Path, manifest: dict[str, Any]):
+    prefix: only the documents whose ids begin so, as if no others had been encoded: a task's own
+    corpus out of the pooled one. InputError: there is none.
+    """
+
+    def __init__(self, directory: Path, manifest: dict[str, Any], prefix: str = ""):
         self.directory, self.manifest = directory, manifest
         self.dims: int = manifest["dims"]
         self.count: int = manifest["count"]
-        self.ids = ShardedIds(directory, [record["documents"] for record in manifest["shards"]])
+        self._sizes = [record["documents"] for record in manifest["shards"]]
+        self.ids: Sequence[str] = ShardedIds(directory, self._sizes)
+        self._rows: np.ndarray | None = None
+        if prefix:
+            places = (place for place, name in enumerate(self.ids) if name.startswith(prefix))
+            self._rows = np.fromiter(places, np.int64)
+            self.ids, self.count = SomeIds(self.ids, self._rows), len(self._rows)
+            if not self.count:
+                raise InputError(
+                    f"no document of {directory} has an id that begins with {prefix!r}; the first"
+                    f" id is {self.ids.all[0] if self._sizes else None!r}."
+                )
 
     @classmethod
-    def open(cls, directory: str | Path) -> "Embeddings":
+    def open(cls, directory: str | Path, prefix: str = "") -> "Embeddings":
         """InputError: no embeddings there, an encoding not finished, or a file cut short."""
         directory = io.existing(directory, "embeddings folder")
         path = directory / MANIFEST
@@ -171,7 +186,7 @@ class Embeddings:
                     f"{directory / record['file']} has {size} bytes where the manifest says"
                     f" {record['bytes']}; remove the folder and encode again."
                 )
-        return cls(directory, manifest)
+        return cls(directory, manifest, prefix)
 
     @property
     def manifest_sha256(self) -> str:
@@ -183,6 +198,7 @@ class Embeddings:
 
         verify: refuse (InputError) a shard whose bytes do not have the manifest's sha256.
         """
+        begin = 0
         for record in self.manifest["shards"]:
             path = self.directory / record["file"]
             if verify and io.sha256(path) != record["sha256"]:
@@ -190,7 +206,13 @@ class Embeddings:
                     f"{path} does not have the checksum that its manifest names; remove the folder"
                     " and encode again."
                 )
-            yield np.load(path, mmap_mode="r")
+            shard = np.load(path, mmap_mode="r")
+            if self._rows is None:
+                yield shard
+            else:
+                here = (self._rows >= begin) & (self._rows < begin + len(shard))
+                yield shard[self._rows[here] - begin]
+            begin += len(shard)
 
     def sample(self, size: int, *, seed: int) -> Float[np.ndarray, "n d"]:
         """At most `size` embeddings, float32, drawn without replacement over the whole corpus."""
@@ -231,3 +253,16 @@ class ShardedIds(Sequence[str]):
             name = io.shard_name("embeddings", shard, len(self._ends), "")
             self._tables[shard] = io.StringTable(self._directory / name)
         return self._tables[shard]
+
+
+class SomeIds(Sequence[str]):
+    """The ids at some places among all of them."""
+
+    def __init__(self, all: Sequence[str], places: np.ndarray):
+        self.all, self._places = all, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.all[int(self._places[index])]

@@ -35,7 +35,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def _faiss(config: ConfigDict, workdir: Path) -> int:
     if not config.embeddings:
         raise InputError("--config.embeddings is missing: the folder that `tart-jax encode` wrote.")
-    embeddings = Embeddings.open(config.embeddings)
+    embeddings = Embeddings.open(config.embeddings, config.prefix)
     index = build(
         embeddings,
         config.factory,
@@ -49,6 +49,7 @@ def _faiss(config: ConfigDict, workdir: Path) -> int:
         "factory": config.factory,
         "embeddings": str(Path(config.embeddings).resolve()),
         "manifest_sha256": embeddings.manifest_sha256,
+        "prefix": config.prefix,
         "corpus": embeddings.manifest["corpus"],
         "corpus_fingerprint": embeddings.manifest["corpus_fingerprint"],
         **{name: embeddings.manifest[name] for name in CARRIED},
@@ -88,13 +89,15 @@ def _bm25(config: ConfigDict, workdir: Path) -> int:
     ids = []
     with tqdm(total=info.count, unit="doc", desc="index", disable=None) as progress:
         for document in corpus.read_documents(config.corpus):
-            ids.append(document.doc_id)
-            index.add([document.contents()])
+            if document.doc_id.startswith(config.prefix):
+                ids.append(document.doc_id)
+                index.add([document.contents()])
             progress.update()
     description = {
         "factory": "BM25",
         "k1": config.k1,
         "b": config.b,
+        "prefix": config.prefix,
         "corpus": str(Path(config.corpus).resolve()),
         "corpus_fingerprint": info.fingerprint,
     }

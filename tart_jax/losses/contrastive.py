@@ -31,11 +31,13 @@ def info_nce(
     temperature: float,
     positive_index: Int[Array, " b"],
     mask: Bool[Array, "b c"] | None = None,
+    weights: Float[Array, " c"] | None = None,
 ) -> Float[Array, " b"]:
     """Per-query loss -log softmax(similarity)[positive]; the caller averages (TART, equation 1).
 
     Also called multiple-negatives ranking loss and NT-Xent (one direction). `positive_index` names
-    each query's column; `mask` is True where a column counts, and must be at the positive.
+    each query's column; `mask` is True where a column counts, and must be at the positive. A column
+    of weight w, more than 0, counts as w equal ones would; the positives' should weigh 1.
     Over the documents of the whole batch this is TART's cross-device loss: its labels
     `i + rank * len(local)` are positions in the global array.
 
@@ -43,6 +45,8 @@ def info_nce(
     Array([0.3132617, 0.3132617], dtype=float32)
     """
     scores = similarity(queries, documents, temperature=temperature)
+    if weights is not None:
+        scores = scores + jnp.log(weights)[None, :]
     if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf)
     positive = jnp.take_along_axis(scores, positive_index[:, None], axis=1)[:, 0]
@@ -76,8 +80,28 @@ def beats(
 
     The sum of the first over the sum of the second is the accuracy against that kind of negative.
     """
+    positive, others, counted = _against(scores, positive_index, columns)
+    return (positive > jnp.max(others, axis=1)).astype(jnp.float32) * counted, counted
+
+
+def loss_against(
+    scores: Float[Array, "b c"], positive_index: Int[Array, " b"], columns: Bool[Array, "b c"]
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """(-log softmax(scores)[positive] over the positive and the marked columns alone, 1 where there
+    is such a column); the loss is 0 where there is none.
+
+    >>> loss_against(jnp.zeros((1, 3)), jnp.array([0]), jnp.array([[False, True, False]]))
+    (Array([0.6931472], dtype=float32), Array([1.], dtype=float32))
+    """
+    positive, others, counted = _against(scores, positive_index, columns)
+    return jax.nn.softplus(jax.nn.logsumexp(others, axis=1) - positive), counted
+
+
+def _against(
+    scores: Float[Array, "b c"], positive_index: Int[Array, " b"], columns: Bool[Array, "b c"]
+) -> tuple[Float[Array, " b"], Float[Array, "b c"], Float[Array, " b"]]:
+    """(the positive's score, the marked others' with -inf elsewhere, 1 where there is one)."""
     others = columns & (jnp.arange(scores.shape[1])[None, :] != positive_index[:, None])
-    best = jnp.max(jnp.where(others, scores, -jnp.inf), axis=1)
     positive = jnp.take_along_axis(scores, positive_index[:, None], axis=1)[:, 0]
     counted = jnp.any(others, axis=1).astype(jnp.float32)
-    return (positive > best).astype(jnp.float32) * counted, counted
+    return positive, jnp.where(others, scores, -jnp.inf), counted

@@ -2,6 +2,7 @@
 
 All are per query, float32; the caller averages. `valid` is True where there is a document *and* the
 teacher scored it: whatever stands elsewhere, NaN included, changes neither a loss nor a gradient.
+A document of weight w, more than 0, counts as w equal ones would; without `weights` each once.
 """
 
 import jax
@@ -15,6 +16,7 @@ def kl_candidates(
     scores: Float[Array, "b n"],
     teacher: Float[Array, "b n"],
     valid: Bool[Array, "b n"],
+    weights: Float[Array, "b n"] | None = None,
     *,
     temperature: float,
 ) -> Float[Array, " b"]:
@@ -30,6 +32,8 @@ def kl_candidates(
 
     def log_softmax(values: Float[Array, "b n"]) -> Float[Array, "b n"]:
         values = jnp.where(valid, values.astype(jnp.float32), 0) / temperature
+        if weights is not None:
+            values = values + jnp.log(weights)
         # A row of -inf alone has no softmax.
         return jax.nn.log_softmax(jnp.where(valid | ~some, values, -jnp.inf), axis=1)
 
@@ -44,6 +48,7 @@ def margin_mse(
     teacher: Float[Array, "b n"],
     relevant: Bool[Array, "b n"],
     valid: Bool[Array, "b n"],
+    weights: Float[Array, "b n"] | None = None,
 ) -> Float[Array, " b"]:
     """Per query: mean of ((s_i - s_j) - (t_i - t_j))^2 over pairs of a relevant i and another j.
 
@@ -55,4 +60,4 @@ def margin_mse(
     Array([9.], dtype=float32)
     """
     off = ranking.margins(scores, valid) - ranking.margins(teacher, valid)
-    return ranking.mean_over_pairs(jnp.square(off), ranking.pairs(relevant, valid))
+    return ranking.mean_over_pairs(jnp.square(off), ranking.pairs(relevant, valid), weights)

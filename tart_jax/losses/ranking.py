@@ -1,7 +1,8 @@
 """Losses of rankers: scores of a query's documents against which of them are relevant.
 
 All are per pair or per query, float32; the caller averages. Where `valid` is False there is no
-document: whatever stands there, NaN included, changes neither a loss nor a gradient.
+document: whatever stands there, NaN included, changes neither a loss nor a gradient. A document of
+weight w, more than 0, counts as w equal ones would; without `weights` each once.
 """
 
 import jax
@@ -27,10 +28,13 @@ def pointwise(logits: Float[Array, "*b n"], relevant: Bool[Array, "*b"]) -> Floa
 
 
 def listwise(
-    scores: Float[Array, "b n"], relevant: Bool[Array, "b n"], valid: Bool[Array, "b n"]
+    scores: Float[Array, "b n"],
+    relevant: Bool[Array, "b n"],
+    valid: Bool[Array, "b n"],
+    weights: Float[Array, "b n"] | None = None,
 ) -> Float[Array, " b"]:
     """Per query: softmax cross-entropy over its documents, -mean over the relevant of
-    log softmax(scores).
+    log softmax(scores); the relevant should weigh 1.
 
     Also called ListNet's top-one loss (Cao et al. 2007) and, with one relevant document, localised
     contrastive estimation (Gao et al. 2021). 0 for a query without a relevant document.
@@ -44,14 +48,18 @@ def listwise(
     # A row without a relevant document may have none at all, whose log-sum-exp has no gradient.
     counted = valid & some[:, None]
     clean = jnp.where(counted, scores.astype(jnp.float32), 0)
-    kept = jnp.where(counted | ~some[:, None], clean, -jnp.inf)
+    weighted = clean if weights is None else clean + jnp.log(weights)
+    kept = jnp.where(counted | ~some[:, None], weighted, -jnp.inf)
     losses = jax.nn.logsumexp(kept, axis=1, keepdims=True) - clean
     count = jnp.maximum(jnp.sum(relevant, axis=1), 1)
     return jnp.sum(jnp.where(relevant, losses, 0), axis=1) / count
 
 
 def pairwise(
-    scores: Float[Array, "b n"], relevant: Bool[Array, "b n"], valid: Bool[Array, "b n"]
+    scores: Float[Array, "b n"],
+    relevant: Bool[Array, "b n"],
+    valid: Bool[Array, "b n"],
+    weights: Float[Array, "b n"] | None = None,
 ) -> Float[Array, " b"]:
     """Per query: mean of log(1 + exp(s_j - s_i)) over pairs of a relevant i and an irrelevant j.
 
@@ -60,7 +68,8 @@ def pairwise(
     >>> pairwise(jnp.array([[2.0, 1.0]]), jnp.array([[True, False]]), jnp.ones((1, 2), bool))
     Array([0.3132617], dtype=float32)
     """
-    return mean_over_pairs(jax.nn.softplus(-margins(scores, valid)), pairs(relevant, valid))
+    losses = jax.nn.softplus(-margins(scores, valid))
+    return mean_over_pairs(losses, pairs(relevant, valid), weights)
 
 
 def pairs(relevant: Bool[Array, "b n"], valid: Bool[Array, "b n"]) -> Bool[Array, "b n n"]:
@@ -75,8 +84,14 @@ def margins(scores: Float[Array, "b n"], valid: Bool[Array, "b n"]) -> Float[Arr
 
 
 def mean_over_pairs(
-    values: Float[Array, "b n n"], counted: Bool[Array, "b n n"]
+    values: Float[Array, "b n n"],
+    counted: Bool[Array, "b n n"],
+    weights: Float[Array, "b n"] | None = None,
 ) -> Float[Array, " b"]:
-    """Per query; 0 where no pair counts."""
-    total = jnp.sum(jnp.where(counted, values, 0), axis=(1, 2))
-    return total / jnp.maximum(jnp.sum(counted, axis=(1, 2)), 1)
+    """Per query; 0 where no pair counts. A pair weighs the product of its documents' weights."""
+    clean = jnp.where(counted, values, 0)
+    if weights is None:
+        return jnp.sum(clean, axis=(1, 2)) / jnp.maximum(jnp.sum(counted, axis=(1, 2)), 1)
+    each = jnp.where(counted, weights[:, :, None] * weights[:, None, :], 0)
+    total = jnp.sum(each, axis=(1, 2))
+    return jnp.sum(each * clean, axis=(1, 2)) / jnp.where(total > 0, total, 1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tart_jax.models import cross_encoder, dual_encoder, names_bert, names_t5
+from tart_jax.models import cross_encoder, dual_encoder, names_bert, names_t5, placement
 from tart_jax.models.bert import BertConfig
 from tart_jax.models.checkpoint_layouts import LAYOUTS, Layout
 from tart_jax.models.checkpoint_report import Report
@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 
 
 def read(
-    tensors: dict[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray],
     layout: Layout,
     config: Config,
     where: str,
@@ -49,16 +49,18 @@ def read(
     strict: bool = True,
     fresh: tuple[str, ...] = (),
     consume: bool = False,
+    shardings: Any = None,
 ) -> tuple[dict[str, Any], Report]:
     """The model's params (float32, numpy) out of a checkpoint, and what became of every key.
 
     fresh: first names in our params that the checkpoint need not hold; they are left out.
-    consume: each tensor leaves `tensors` as it is read, so that an XL model is in memory once.
+    consume: each tensor leaves a dict as it is read, so that an XL model is in memory once.
+    shardings: a tree like the params, of where each goes as it is read; None: they are numpy.
     MismatchError: a key is missing or misshaped; or, if strict, unexpected.
     """
     found = {_today(key, tensors): key for key in tensors}
     aliased = _same_table(tensors)
-    take = tensors.pop if consume else tensors.__getitem__
+    take = tensors.pop if consume and isinstance(tensors, dict) else tensors.__getitem__
     shapes = _shapes(config)
     params: dict[str, Any] = {}
     matched, missing, misshaped = [], [], []
@@ -77,17 +79,13 @@ def read(
             )
             continue
         matched.append(key)
-        _place(params, entry, shapes[entry.path] if stacked else None, value)
+        _place(params, entry, shapes[entry.path] if stacked else None, value, shardings)
     ignored = {name for name in found if _ignored(layout, name, config, fresh, aliased)}
     unexpected = sorted(found[name] for name in set(found) - ignored)
     report = Report(
-        layout.name,
-        tuple(matched),
-        ignored=tuple(sorted(found[name] for name in ignored)),
-        missing=tuple(missing),
-        unexpected=tuple(unexpected),
-        misshaped=tuple(misshaped),
-    )
+        layout.name, tuple(matched), ignored=tuple(sorted(found[name] for name in ignored)),
+        missing=tuple(missing), unexpected=tuple(unexpected), misshaped=tuple(misshaped),
+    )  # fmt: skip
     report.check(f"{where} does not hold the {layout.title} that its config describes", strict)
     return params, report
 
@@ -102,10 +100,10 @@ def write(params: Mapping[str, Any], layout: Layout, config: Config) -> Tensors:
         params = {"query": params["document"], "document": params["document"]}
     tensors = {}
     for entry in _entries(layout, config):
-        value = _get(params, entry.numbered)
+        value, layer = _get(params, entry.numbered), None
         if value is None:  # the layers are stacked
-            value = _get(params, entry.path)[entry.layer]
-        array = np.asarray(value, np.float32)
+            value, layer = _get(params, entry.path), entry.layer
+        array = np.asarray(placement.to_host(value, layer), np.float32)
         tensors[entry.key] = np.ascontiguousarray(array.T if entry.transposed else array)
     return tensors
 
@@ -216,16 +214,28 @@ def _theirs(shape: tuple[int, ...], entry: _Entry) -> list[int]:
 
 
 def _place(
-    params: dict[Any, Any], entry: _Entry, stacked: tuple[int, ...] | None, value: np.ndarray
+    params: dict[Any, Any],
+    entry: _Entry,
+    stacked: tuple[int, ...] | None,
+    value: np.ndarray,
+    shardings: Any,
 ) -> None:
     """Puts a parameter at its path. stacked: the shape of all layers, where they are one array."""
     path = entry.numbered if stacked is None else entry.path
+    where = None if shardings is None else _get(shardings, path)
     for part in path[:-1]:
         params = params.setdefault(part, {})
-    if stacked is None:
-        params[path[-1]] = np.ascontiguousarray(value, np.float32)
+    name, layer = path[-1], entry.layer
+    if stacked is None or layer is None:
+        params[name] = (
+            np.ascontiguousarray(value, np.float32)
+            if where is None
+            else placement.on_devices(value, where)
+        )
+    elif where is None:
+        params.setdefault(name, np.empty(stacked, np.float32))[layer] = value
     else:
-        params.setdefault(path[-1], np.empty(stacked, np.float32))[entry.layer] = value
+        params[name] = placement.with_layer(params.get(name), stacked, layer, value, where)
 
 
 def _get(tree: Any, path: Path) -> Any:

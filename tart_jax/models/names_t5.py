@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from tart_jax.models import placement
 from tart_jax.models.names_bert import Path, Problems
 from tart_jax.models.t5 import T5Encoder
 from tart_jax.models.t5_config import FEED_FORWARD, T5Config
@@ -101,10 +102,10 @@ def to_hf(
     """The tensors of a checkpoint (float32, bare names), of layers stacked or not."""
     tensors = {}
     for name, path, layer, transposed in names(config, encoder_only=encoder_only):
-        value = leaf(params, numbered(path, layer))
+        value, at = leaf(params, numbered(path, layer)), None
         if value is None:  # the layers are stacked
-            value = leaf(params, path)[layer]
-        array = np.asarray(value, np.float32)
+            value, at = leaf(params, path), layer
+        array = np.asarray(placement.to_host(value, at), np.float32)
         tensors[name] = np.ascontiguousarray(array.T if transposed else array)
     return tensors
 

@@ -1,12 +1,10 @@
 """Pretrained cross-encoders: a directory, hub id or file into params; back by `export_cross`."""
 
 import dataclasses
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from tart_jax import io
@@ -18,6 +16,7 @@ from tart_jax.models import (
     cross_encoder,
     cross_format,
     encoders,
+    fresh_head,
     sentence_modules,
     weights,
 )
@@ -43,7 +42,8 @@ __all__ = [
     "locate",
 ]
 
-log = logging.getLogger(__name__)
+# From the model's abstract params to a tree like them of `jax.sharding.Sharding`.
+Shardings = Callable[[Any], Any]
 PATTERNS = (
     *tokenization.FILES,
     *("config.json", FILE, sentence_modules.MODULES, sentence_modules.LENGTH),
@@ -54,8 +54,9 @@ PATTERNS = (
 class PretrainedCross:
     """A cross-encoder ready to score.
 
-    params: nested dict of float32 numpy arrays, on the host. format_known: whether the directory
-    said how pairs were written; if not, `format` is a guess. ignored, report: see `Report`.
+    params: nested dict of float32 arrays, numpy on the host or jax.Array where `shardings` said.
+    format_known: whether the directory said how pairs were written; if not, `format` is a guess.
+    ignored, report: see `Report`.
     """
 
     config: CrossEncoderConfig
@@ -78,6 +79,7 @@ def load(
     dtype: str = "float32",
     remat: str = "none",
     scan: bool = False,
+    shardings: Shardings | None = None,
 ) -> PretrainedCross:
     """Loads a cross-encoder without PyTorch.
 
@@ -87,13 +89,15 @@ def load(
     new_head: take the encoder of any BERT or T5, and start its classifier (and its pooler, where
     BERT has none) at random, with a warning; num_labels is then 2 unless given. separator: see
     `CrossFormat`; None: what the directory says. dtype, remat, scan: see `CrossEncoderConfig`.
+    shardings: see `Shardings`; each tensor goes there before the next is read (safetensors), so
+    that the host never holds the model; None: numpy, on the host.
     InputError: anything missing, misshaped or not understood; nothing else starts at random.
     """
     directory, file = locate(source, PATTERNS)
     if new_head and (directory / sentence_modules.MODULES).is_file():
         directory = sentence_modules.read(directory).encoder
     return from_tensors(
-        weights.read_file(file) if file else weights.read(directory),
+        weights.stored(file or directory),
         directory,
         source,
         num_labels=num_labels,
@@ -102,11 +106,12 @@ def load(
         dtype=dtype,
         remat=remat,
         scan=scan,
+        shardings=shardings,
     )
 
 
 def from_tensors(
-    tensors: dict[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray],
     directory: Path,
     source: str | Path,
     *,
@@ -118,11 +123,11 @@ def from_tensors(
     dtype: str = "float32",
     remat: str = "none",
     scan: bool = False,
+    shardings: Shardings | None = None,
 ) -> PretrainedCross:
-    """`load` of tensors at hand, which are used up.
+    """`load` of tensors at hand; a dict is used up. directory: of config.json and tokenizer.
 
-    directory: of config.json and tokenizer. layout: see `checkpoint_layouts.detect`. strict: see
-    `checkpoint_params.read`.
+    layout: see `checkpoint_layouts.detect`. strict: see `checkpoint_params.read`.
     """
     form = checkpoint_layouts.detect(tensors, str(source), layout)
     if not new_head:
@@ -136,25 +141,21 @@ def from_tensors(
         remat=remat,
         scan=scan,
     )
-    fresh = _fresh_parts(tensors, form, config) if new_head else ()
+    fresh = fresh_head.parts(tensors, form, config) if new_head else ()
+    places = shardings(cross_encoder.abstract_params(config)) if shardings else None
     params, report = checkpoint_params.read(
-        tensors, form, config, str(source), strict=strict, fresh=fresh, consume=True
-    )
-    params |= _start(config, fresh)
+        tensors, form, config, str(source),
+        strict=strict, fresh=fresh, consume=True, shardings=places,
+    )  # fmt: skip
+    params |= fresh_head.start(config, fresh, places)
     tokenizer = Tokenizer.load(directory)
     check_vocabulary(tokenizer, config.encoder, source)
     format, known = _format(directory, config, tokenizer, source, new_head, separator)
     return PretrainedCross(
-        config=config,
-        params=params,
-        format=format,
-        format_known=known,
-        tokenizer=tokenizer,
-        weights_sha256=weights.params_sha256(params),
-        source=str(source),
-        ignored=report.ignored,
-        report=report,
-    )
+        config=config, params=params, format=format, format_known=known, tokenizer=tokenizer,
+        weights_sha256=weights.params_sha256(params), source=str(source),
+        ignored=report.ignored, report=report,
+    )  # fmt: skip
 
 
 def _format(
@@ -260,26 +261,6 @@ def _dropout(form: Layout, hf: dict[str, Any], written_by_us: bool) -> float:
     if form.encoder == "t5" and not written_by_us:
         return 0.1  # TART-full's; a T5's config.json speaks of another classifier
     return float(hf.get("hidden_dropout_prob", 0.1) if own is None else own)
-
-
-def _fresh_parts(
-    tensors: Mapping[str, np.ndarray],
-    layout: Layout,
-    config: CrossEncoderConfig,
-) -> tuple[str, ...]:
-    pooler = f"{layout.towers['document']}pooler.dense.weight"
-    return ("classifier", "pooler") if config.pooled and pooler not in tensors else ("classifier",)
-
-
-def _start(config: CrossEncoderConfig, fresh: tuple[str, ...]) -> dict[str, Any]:
-    """Random values of parts that the checkpoint has not."""
-    if not fresh:
-        return {}
-    log.warning("The %s of the cross-encoder is new: random until trained.", " and ".join(fresh))
-    depth = "num_hidden_layers" if isinstance(config.encoder, BertConfig) else "num_layers"
-    small = dataclasses.replace(config.encoder, **{"vocab_size": 1, depth: 1})  # type: ignore[arg-type]
-    drawn = cross_encoder.init(dataclasses.replace(config, encoder=small), jax.random.key(0))
-    return {name: jax.tree.map(np.asarray, drawn[name]) for name in fresh}
 
 
 def check_vocabulary(tokenizer: Tokenizer, encoder: EncoderConfig, source: str | Path) -> None:

@@ -1,14 +1,13 @@
 """T5's tensors from files straight to the devices, one at a time, so that XL fits in the host."""
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tart_jax.models import names_t5
+from tart_jax.models import names_t5, placement
 from tart_jax.models.names_bert import Path
 from tart_jax.models.t5_config import T5Config
 
@@ -38,15 +37,11 @@ def from_hf(
     def place(path: Path, layer: int | None, value: np.ndarray) -> None:
         if layer is None or not scan:
             path = names_t5.numbered(path, layer)
-            names_t5.put(params, path, _on_devices(value, sharding(path)))
+            names_t5.put(params, path, placement.on_devices(value, sharding(path)))
             return
-        whole = sharding(path)
-        stacked = names_t5.leaf(params, path)
-        if stacked is None:
-            zeros = functools.partial(jnp.zeros, shapes[path], jnp.float32)
-            stacked = jax.jit(zeros, out_shardings=whole)()
-        write = _writer(whole)
-        names_t5.put(params, path, write(stacked, _on_devices(value, _of_layer(whole)), layer))
+        so_far = names_t5.leaf(params, path)
+        stacked = placement.with_layer(so_far, shapes[path], layer, value, sharding(path))
+        names_t5.put(params, path, stacked)
 
     def head(path: Path, x: jax.Array) -> jax.Array:
         return jax.jit(jnp.transpose, out_shardings=sharding(path))(x)
@@ -54,29 +49,3 @@ def from_hf(
     ignored = names_t5.fill(tensors, config, source, encoder_only, place)
     names_t5.tie_missing_head(params, config, encoder_only, head)
     return params, ignored
-
-
-def _on_devices(value: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-    def part(index: Any) -> np.ndarray:
-        return np.array(
-            value[index], np.float32, order="C"
-        )  # a copy: CPU devices keep what they get
-
-    return jax.make_array_from_callback(value.shape, sharding, part)
-
-
-def _of_layer(stacked: jax.sharding.Sharding) -> jax.sharding.Sharding:
-    if isinstance(stacked, jax.sharding.NamedSharding):
-        spec = jax.sharding.PartitionSpec(*stacked.spec[1:])
-        return jax.sharding.NamedSharding(stacked.mesh, spec)
-    return stacked
-
-
-@functools.lru_cache(maxsize=64)
-def _writer(sharding: jax.sharding.Sharding) -> Callable[..., jax.Array]:
-    """Puts a layer's array into the stack of all, in place."""
-
-    def write(stacked: jax.Array, value: jax.Array, layer: jax.Array) -> jax.Array:
-        return stacked.at[layer].set(value)
-
-    return jax.jit(write, donate_argnums=0, out_shardings=sharding)

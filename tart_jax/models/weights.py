@@ -1,8 +1,9 @@
 """Tensors of a model directory, whatever file they lie in, and the hash of parameter values."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,48 @@ import safetensors
 import safetensors.numpy
 
 from tart_jax import io
-from tart_jax.models import torch_files
+from tart_jax.models import placement, torch_files
 from tart_jax.types import InputError
 
 # In this order: safetensors run nothing and are read fastest.
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 TORCH = ("pytorch_model.bin", "pytorch_model.bin.index.json", "checkpoint.pth")
+
+
+class Stored(Mapping[str, np.ndarray]):
+    """Tensors of safetensors files by name, each read when it is asked for, and not kept."""
+
+    def __init__(self, files: Mapping[str, Path]):
+        self._files = files  # of each tensor
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        # Opened anew: what was read of an open file counts as memory of this process.
+        with _opened(self._files[name]) as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def stored(path: Path) -> Mapping[str, np.ndarray]:
+    """The tensors of a model directory or of a weight file, read one by one as they are used.
+
+    A dict of all where they lie in PyTorch's files. InputError: as `read`.
+    """
+    if path.is_file():
+        return _stored([path]) if path.suffix == ".safetensors" else read_file(path)
+    whole, index = (path / name for name in SAFETENSORS)
+    if whole.is_file():
+        return _stored([whole])
+    if not index.is_file():
+        return read(path)
+    names, shards = _shards(index)
+    tensors = _stored(shards)
+    _check_all(index, names, set(tensors))
+    return tensors
 
 
 def read(directory: Path) -> dict[str, np.ndarray]:
@@ -49,10 +86,8 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
     """Every tensor of one `.safetensors`, `.bin` or `.pth` file."""
     if path.suffix != ".safetensors":
         return torch_files.read_tensors(path)
-    try:
+    with _readable(path):
         return dict(safetensors.numpy.load_file(path))
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a readable safetensors file ({error}).") from error
 
 
 def params_sha256(params: dict[str, Any]) -> str:
@@ -61,25 +96,25 @@ def params_sha256(params: dict[str, Any]) -> str:
     The same weights from another file layout, after export and import, or with stacked layers,
     hash equal.
     """
-    named = dict(_layers_apart(params))
+    named = {name: (leaf, layer) for name, leaf, layer in _layers_apart(params)}
     digest = hashlib.sha256()
     for name in sorted(named):
-        array = np.ascontiguousarray(named[name])
+        array = np.ascontiguousarray(placement.to_host(*named[name]))
         digest.update(json.dumps([name, array.dtype.name, list(array.shape)]).encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _layers_apart(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(path, array) of each parameter; of stacked layers, [layers, ...], those of each layer."""
+def _layers_apart(params: dict[str, Any]) -> Iterator[tuple[str, Any, int | None]]:
+    """(path, array, None) of each parameter; of stacked layers, [layers, ...], of each layer."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         parts = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
         after = parts.index("layers") + 1 if "layers" in parts else len(parts)
         if parts[after : after + 1] and not parts[after].isdigit():
-            for number, layer in enumerate(np.asarray(leaf)):
-                yield "/".join((*parts[:after], str(number), *parts[after:])), layer
+            for number in range(len(leaf)):
+                yield "/".join((*parts[:after], str(number), *parts[after:])), leaf, number
         else:
-            yield "/".join(parts), leaf
+            yield "/".join(parts), leaf, None
 
 
 def _no_weights(directory: Path) -> str:
@@ -112,10 +147,29 @@ def _iterate_file(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         while tensors:
             yield tensors.popitem()
         return
+    with _opened(path) as file:
+        for name in file.keys():  # noqa: SIM118  # it is no mapping
+            yield name, file.get_tensor(name)
+
+
+def _stored(files: list[Path]) -> Stored:
+    places = {}
+    for path in files:
+        with _opened(path) as file:
+            places.update(dict.fromkeys(file.keys(), path))
+    return Stored(places)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with _readable(path), safetensors.safe_open(path, framework="np") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118  # it is no mapping
-                yield name, file.get_tensor(name)
+        yield
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a readable safetensors file ({error}).") from error
 

@@ -1,48 +1,57 @@
-"""A TREC run written block by block: what is finished stays after a kill, and is continued.
+"""A file written block by block: what is finished stays after a kill, and is continued.
 
-While it grows, `partial.trec` holds whole blocks and `partial.json` says how many bytes and queries
-of it count, and what they were made from; the end is `run.trec` and `run.json`.
+While `run.trec` grows, `partial.trec` holds whole blocks and `partial.json` says how many bytes and
+queries of it count, and what they were made from; the end is `run.trec` and `run.json`.
 """
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tart_jax import io
 from tart_jax.types import InputError
 
-RUN, DESCRIPTION = "run.trec", "run.json"
-GROWING, STATE = "partial.trec", "partial.json"
+RUN, STATE = "run.trec", "partial.json"
 
 
-class PartialRun:
+class PartialFile:
     """Started again over the same folder it continues where `queries` says.
 
-    `identity` holds what the run depends on (weights hash, corpus, options, ...), in plain JSON
-    values. InputError: the folder holds an unfinished run of another identity, without `overwrite`.
+    `identity` holds what the file depends on (weights hash, corpus, options, ...), in plain JSON
+    values. InputError: the folder holds an unfinished one of another identity, without `overwrite`.
     """
 
-    def __init__(self, directory: Path, identity: dict[str, Any], *, overwrite: bool = False):
+    def __init__(
+        self,
+        directory: Path,
+        identity: dict[str, Any],
+        *,
+        name: str = RUN,
+        overwrite: bool = False,
+    ):
         self.directory = directory
+        self._whole, self._description = directory / name, (directory / name).with_suffix(".json")
+        self._growing = (directory / "partial").with_suffix(Path(name).suffix)
         self._identity = identity
-        self._state: dict[str, Any] = {"bytes": 0, "queries": 0, "pairs": 0, "seconds": 0.0}
+        self._state: dict[str, Any] = {"bytes": 0, "queries": 0, "seconds": 0.0}
         state = directory / STATE
         if state.is_file():
             stored = io.read_json(state)
             other = _difference(stored["identity"], identity)
             if other and not overwrite:
                 raise InputError(
-                    f"{directory} holds an unfinished run of another {other} than is given now"
+                    f"{directory} holds an unfinished {name} of another {other} than is given now"
                     f" ({stored['identity'].get(other)!r}, now {identity.get(other)!r}); give the"
                     " same again, choose another --workdir, or say --config.overwrite=True."
                 )
             if not other:
-                self._state = {name: stored[name] for name in self._state}
+                self._state = {key: value for key, value in stored.items() if key != "identity"}
         self.complete = not state.is_file() and self._is_finished()
         if self.complete:
-            (directory / GROWING).unlink(missing_ok=True)  # of a kill at the very end
+            self._growing.unlink(missing_ok=True)  # of a kill at the very end
         else:
             directory.mkdir(parents=True, exist_ok=True)
             self._cut()
@@ -57,32 +66,43 @@ class PartialRun:
         """Spent so far, in all processes."""
         return self._state["seconds"]
 
-    def append(self, lines: Sequence[str], *, queries: int, seconds: float) -> None:
+    @property
+    def counts(self) -> dict[str, int]:
+        """What `append` was told to count, over all blocks."""
+        return {k: v for k, v in self._state.items() if k not in ("bytes", "queries", "seconds")}
+
+    def append(
+        self,
+        lines: Sequence[str],
+        *,
+        queries: int,
+        seconds: float,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
         """One finished block; after this returns, no kill loses it."""
-        with (self.directory / GROWING).open("ab") as file:
+        with self._growing.open("ab") as file:
             file.write("".join(lines).encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
             end = file.tell()
-        added = {"bytes": end - self._state["bytes"], "queries": queries}
-        added |= {"pairs": len(lines), "seconds": seconds}
-        self._state = {name: value + added[name] for name, value in self._state.items()}
+        added = Counter[str](self._state)
+        added.update(dict(counts or {}) | {"queries": queries})
+        self._state = {**added, "bytes": end, "seconds": self._state["seconds"] + seconds}
         self._save()
 
     def finish(self, description: dict[str, Any]) -> None:
-        """Moves the whole to `run.trec`, and identity and description to `run.json`."""
-        with io.writing(self.directory / RUN) as aside:
-            shutil.copyfile(self.directory / GROWING, aside)
-        record = {**self._identity, **description, **self._state}
-        io.write_json(self.directory / DESCRIPTION, record)
+        """Moves the whole to its name, and identity and description to the JSON file beside it."""
+        with io.writing(self._whole) as aside:
+            shutil.copyfile(self._growing, aside)
+        io.write_json(self._description, {**self._identity, **description, **self._state})
         # The state goes first: without it the rest is nobody's.
-        for name in (STATE, GROWING):
-            (self.directory / name).unlink()
+        for path in (self.directory / STATE, self._growing):
+            path.unlink()
         self.complete = True
 
     def _cut(self) -> None:
         """Drops what a killed process wrote after its last finished block."""
-        path = self.directory / GROWING
+        path = self._growing
         path.touch()
         if path.stat().st_size < self._state["bytes"]:
             raise InputError(
@@ -96,12 +116,11 @@ class PartialRun:
         io.write_json(self.directory / STATE, {"identity": self._identity, **self._state})
 
     def _is_finished(self) -> bool:
-        run, description = self.directory / RUN, self.directory / DESCRIPTION
-        if not (run.is_file() and description.is_file()):
+        if not (self._whole.is_file() and self._description.is_file()):
             return False
-        stored = io.read_json(description)
+        stored = io.read_json(self._description)
         same = all(stored.get(name) == value for name, value in self._identity.items())
-        return same and stored.get("bytes") == run.stat().st_size
+        return same and stored.get("bytes") == self._whole.stat().st_size
 
 
 def _difference(stored: dict[str, Any], now: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Stage `rerank`: a first stage's run and a scorer of pairs to a reranked run."""
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,14 @@ from tqdm import tqdm
 from tart_jax import distributed, io
 from tart_jax.data import corpus, instructions, lookup
 from tart_jax.data.instructions import Order
-from tart_jax.models import pretrained_cross
+from tart_jax.encode.formats import checked_format
+from tart_jax.models import pretrained_cross, seq2seq_scorer
+from tart_jax.models.encoders import T5_LENGTH
 from tart_jax.search import rerank
-from tart_jax.search.partial import RUN, PartialRun
+from tart_jax.search.partial import RUN, PartialFile
 from tart_jax.search.rerank import Candidates, Reranking
-from tart_jax.search.scorer import CrossScorer, PairScorer, checked_format
+from tart_jax.search.scorer import CrossScorer, PairScorer
+from tart_jax.search.seq2seq import MonoT5Scorer, UPRScorer
 from tart_jax.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -37,12 +41,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Reranks `config.run` into `workdir/run.trec`; after a kill it continues."""
     _check(config, workdir)
     first_stage = _first_stage(config)
-    instruction = _instruction(config)
+    instruction = instructions.one(config.instruction, config.instructions, config.task)
     queries = {query.query_id: query for query in corpus.read_queries(config.queries)}
     info = corpus.scan(config.corpus)
     documents = lookup.of_corpus(config.corpus)
     count = rerank.check(config.run, config.k, queries, documents)
-    scorer, order, separator, of_model = KINDS[config.kind](config)
+    scorer, order, separator, of_model = load_scorer(config)
     options = Reranking(config.k, instruction, order, separator, config.interpolation)
     identity = {
         "kind": config.kind,
@@ -58,7 +62,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         "block_size": config.block_size,  # with other batches scores differ in their last digits
         "tag": config.tag,
     }
-    partial = PartialRun(workdir, identity, overwrite=config.overwrite)
+    partial = PartialFile(workdir, identity, overwrite=config.overwrite)
     if partial.complete:
         logger.info("%s is there already, made from the same.", workdir / RUN)
         return
@@ -85,7 +89,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def _write(
-    partial: PartialRun,
+    partial: PartialFile,
     blocks: Iterator[list[Candidates]],
     scorer: PairScorer,
     tag: str,
@@ -98,7 +102,8 @@ def _write(
         for block in blocks:
             lines = [line for found in block for line in io.run_lines(*found, tag)]
             seconds, start = time.perf_counter() - start, time.perf_counter()
-            partial.append(lines, queries=len(block), seconds=seconds)
+            counts = {"pairs": len(lines)}
+            partial.append(lines, queries=len(block), seconds=seconds, counts=counts)
             progress.update(len(block))
             progress.set_postfix(scorer.meter.rates(), refresh=False)
 
@@ -119,20 +124,6 @@ def _check(config: ConfigDict, workdir: Path) -> None:
         raise InputError(f"config.tag {config.tag!r} should be one word: a run has six columns.")
 
 
-def _instruction(config: ConfigDict) -> str | None:
-    """One text for all queries, or None: each query's own."""
-    if not config.instructions and not config.task:
-        return config.instruction
-    if not config.instructions or not config.task or config.instruction is not None:
-        raise InputError(
-            "--config.instructions and --config.task go together, a table and its row, and exclude"
-            " --config.instruction."
-        )
-    table = instructions.read_table(config.instructions)
-    instructions.require_tasks(table, [config.task], config.instructions)
-    return table[config.task].instructions[0]
-
-
 def _first_stage(config: ConfigDict) -> dict[str, Any] | None:
     """What the run's own run.json says of its making; None where there is none."""
     path = Path(config.run).with_suffix(".json")
@@ -146,6 +137,13 @@ def _first_stage(config: ConfigDict) -> dict[str, Any] | None:
             " --config.plain_first_stage=False."
         )
     return found
+
+
+def load_scorer(config: ConfigDict) -> Loaded:
+    """The scorer that `config.model` and `config.kind` name. InputError: an unknown kind."""
+    if config.kind not in KINDS:
+        raise InputError(f"config.kind {config.kind!r} is not one of {', '.join(KINDS)}.")
+    return KINDS[config.kind](config)
 
 
 def _cross_encoder(config: ConfigDict) -> Loaded:
@@ -173,5 +171,30 @@ def _cross_encoder(config: ConfigDict) -> Loaded:
     return Loaded(scorer, format.instruction_order, format.separator or "", identity)
 
 
+def _seq2seq(config: ConfigDict, *, kind: type[MonoT5Scorer | UPRScorer]) -> Loaded:
+    # Layers under a scan: a 3B of 48 layers would compile for minutes at every length.
+    model = seq2seq_scorer.load(config.model, dtype=config.compute_dtype, scan=True)
+    scorer = kind(
+        model,
+        max_length=config.max_length or T5_LENGTH,
+        tokens_per_batch=config.tokens_per_batch,
+        mesh=distributed.make_mesh(dict(config.mesh)),
+    )
+    identity = {
+        "weights_sha256": model.weights_sha256,
+        "tokenizer": model.tokenizer.fingerprint(),
+        "source": model.source,
+        "compute_dtype": config.compute_dtype,
+        "tokens_per_batch": scorer.tokens_per_batch,
+    }
+    # Neither was trained to read instructions; where one is asked for it is joined as TART's.
+    separator = "[SEP]" if config.separator is None else config.separator
+    return Loaded(scorer, config.instruction_order or "instruction_first", separator, identity)
+
+
 # What a model may be, and how it becomes a scorer of pairs.
-KINDS: dict[str, Callable[[ConfigDict], Loaded]] = {"cross_encoder": _cross_encoder}
+KINDS: dict[str, Callable[[ConfigDict], Loaded]] = {
+    "cross_encoder": _cross_encoder,
+    "monot5": functools.partial(_seq2seq, kind=MonoT5Scorer),
+    "upr": functools.partial(_seq2seq, kind=UPRScorer),
+}

@@ -11,7 +11,7 @@ from rich.console import Console
 from tqdm import tqdm
 
 from tart_jax import io
-from tart_jax.data import corpus
+from tart_jax.data import corpus, instructions
 from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
 from tart_jax.encode.store import MANIFEST
@@ -19,7 +19,7 @@ from tart_jax.index import store
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.index.store import StoredIndex
 from tart_jax.models import pretrained
-from tart_jax.models.pretrained import Pretrained
+from tart_jax.models.pretrained import Format, Pretrained
 from tart_jax.search import terminal
 from tart_jax.search.retrieve import retrieve
 from tart_jax.types import InputError, Query
@@ -38,11 +38,13 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     if config.queries and workdir is None:
         raise InputError("--workdir=FOLDER is missing: the run of --config.queries goes there.")
     queries = corpus.read_queries(config.queries) if config.queries else []
+    queries = queries[: config.max_queries or None]
     stored = store.open(config.index, gpu=config.gpu)
     if isinstance(stored.index, FaissIndex):
         stored.index.set_parameters(config.parameters)
     encoder, options = _query_side(config, stored)
-    options |= {"instruction": config.instruction, "block_size": config.block_size}
+    instruction = instructions.one(config.instruction, config.instructions, config.task)
+    options |= {"instruction": instruction, "block_size": config.block_size}
     if config.queries and workdir is not None:
         options |= {"k": config.k, "drop_self": config.drop_self}
         _write_run(config, workdir, stored, encoder, queries, options)
@@ -59,25 +61,31 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
 def _query_side(config: ConfigDict, stored: StoredIndex) -> tuple[Encoder | None, dict[str, Any]]:
     """The encoder of the queries and how they are joined with instructions."""
     if stored.index.reads == "texts":
-        if config.instruction:
+        if config.instruction or config.instructions:
             raise InputError(
                 "a BM25 index matches words, not instructions; leave --config.instruction out."
             )
         return None, {}
     if not config.model:
         raise InputError("--config.model is missing: the model whose embeddings the index holds.")
+    model, encoder, format = query_encoder(config)
+    refuse_stale(stored, model)
+    return encoder, {"order": format.instruction_order, "separator": format.separator}
+
+
+def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
+    """The model that `config` names, its query tower ready, and the format its queries have."""
     model = pretrained.load(config.model, dtype=config.compute_dtype)
     format = checked_format(
         model, order=config.instruction_order, separator=config.separator, force=config.force_format
     )
-    refuse_stale(stored, model)
     encoder = Encoder(
         model,
         tower="query",
         max_length=config.query_length or format.query_length,
         tokens_per_batch=config.tokens_per_batch,
     )
-    return encoder, {"order": format.instruction_order, "separator": format.separator}
+    return model, encoder, format
 
 
 def refuse_stale(stored: StoredIndex, model: Pretrained) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from tart_jax.data import corpus
+from tart_jax.data import corpus, lookup
 from tart_jax.encode.encoder import Encoder
 from tart_jax.index.store import StoredIndex
 from tart_jax.search.retrieve import Hit, rank
@@ -36,7 +36,10 @@ class Session:
         # The corpus that was encoded may have moved or gone; hits then show their ids alone.
         recorded = stored.description["corpus"]
         path = corpus_path or (recorded if Path(recorded).exists() else "")
-        self._texts = corpus.Lookup(path) if path else None
+        # Positions are those of the whole corpus, unless the index holds a part of it.
+        part = bool(stored.description.get("prefix"))
+        self._texts = corpus.Lookup(path) if path and not part else None
+        self._by_id = lookup.of_corpus(path) if path and part else None
 
     def loop(self, read_line: Callable[[], str], *, asks: bool) -> None:
         """Reads queries until the input ends ("") or says /quit; asks: prompts, for a terminal."""
@@ -88,6 +91,9 @@ class Session:
     def _documents(self, hits: Sequence[Hit]) -> list[Document]:
         """The hits' texts; bare ids where there is no corpus."""
         bare = [Document(hit.doc_id, "") for hit in hits]
+        if self._by_id is not None:
+            known = self._by_id.many([hit.doc_id for hit in hits])
+            return [known.get(document.doc_id, document) for document in bare]
         if self._texts is None:
             return bare
         found = self._texts.fetch([hit.position for hit in hits])

@@ -17,6 +17,7 @@ from tart_jax.train import state as train_state
 from tart_jax.train.metrics import LateMetrics, MetricLog
 from tart_jax.train.models import Model
 from tart_jax.train.progress import Progress
+from tart_jax.train.refresh import Feed, Refresh
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step
 
@@ -30,17 +31,23 @@ class Setup(NamedTuple):
 
     feed(start): this process's batches from update `start` on. score(params): what the dev set says
     of them, named `dev/...` and `BEST` among them; None without a dev set. identity: see
-    `checkpoints.refuse_other_run`.
+    `checkpoints.refuse_other_run`. refresh: what mines the negatives anew; None: nothing does.
     """
 
     workdir: Path
     mesh: Mesh
     model: Model
-    feed: Callable[[int], Iterator[Batch]]
+    feed: Feed
     score: Callable[[Any], dict[str, float]] | None
     step: Step
     key: jax.Array
     identity: dict[str, Any]
+    refresh: Refresh | None = None
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The batches from update `start` on, with the negatives that were mined last."""
+        mined = self.refresh.feed if self.refresh else None
+        return (mined or self.feed)(start)
 
 
 class Cadence(NamedTuple):
@@ -69,7 +76,7 @@ def train(
     DivergedError: a loss that is no number; checkpoints hold only states from before.
     """
     start, main = int(state.step), distributed.is_main_process()
-    rows, feed, late = sharding.over_batch(setup.mesh), setup.feed(start), LateMetrics()
+    rows, feed, late = sharding.over_batch(setup.mesh), setup.batches(start), LateMetrics()
     with (
         MetricLog(setup.workdir, start=start, tensorboard=tensorboard, write=main) as lines,
         Progress(
@@ -84,6 +91,11 @@ def train(
                 lines.write(read, late.take() | progress.take())
 
         for step in range(start + 1, cadence.steps + 1):
+            if setup.refresh and setup.refresh.due(step - 1):
+                report(late.flush())
+                with progress.paused(), jax.transfer_guard("allow"):
+                    setup.refresh(step - 1, state.params)
+                feed = setup.batches(step - 1)
             with progress.waiting():
                 batch = next(feed)
             state, metrics = setup.step(state, sharding.to_global(batch, rows), setup.key)
@@ -97,14 +109,26 @@ def train(
             if score or cadence.due(step, cadence.save):
                 report(late.flush())  # nothing is saved before its loss is known to be a number
                 with progress.paused(), jax.transfer_guard("allow"):
-                    scores = score(state.params) if score else {}
-                    if scores:  # before it is saved: a resumed run does not evaluate it again
-                        lines.write(step, scores)
-                    save(setup, checkpoints, step, state, progress.totals(), scores)
-                if scores:
-                    progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
+                    _evaluate_and_save(setup, checkpoints, step, state, score, lines, progress)
             progress.show(late.loss)
         return state, progress.totals()
+
+
+def _evaluate_and_save(
+    setup: Setup,
+    checkpoints: Checkpoints,
+    step: int,
+    state: TrainState,
+    score: Callable[[Any], dict[str, float]] | None,
+    lines: MetricLog,
+    progress: Progress,
+) -> None:
+    scores = score(state.params) if score else {}
+    if scores:  # before it is saved: a resumed run does not evaluate it again
+        lines.write(step, scores)
+    save(setup, checkpoints, step, state, progress.totals(), scores)
+    if scores:
+        progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
 
 
 def save(
@@ -116,10 +140,11 @@ def save(
     scores: dict[str, float],
 ) -> None:
     """A checkpoint after update `step`: the data go on with batch number `step`."""
+    mined = {"mined": setup.refresh.used} if setup.refresh else {}
     checkpoints.save(
         step,
         state,
-        data_state={"next_batch": step, "totals": totals},
+        data_state={"next_batch": step, "totals": totals} | mined,
         identity=setup.identity,
         metrics=scores or None,
     )
@@ -139,6 +164,8 @@ def resume(
         directory=checkpoints.directory,
         allow_other_data=allow_other_data,
     )
+    if setup.refresh:
+        setup.refresh.restore(step, data_state["mined"])
     target = train_state.abstract(state)
     jax.tree.map(lambda leaf: leaf.delete(), state)  # or memory would have to hold both
     log.info("Going on with %s after step %d.", checkpoints.directory, step)
@@ -155,8 +182,8 @@ def finish(
         state = checkpoints.restore(train_state.abstract(state), best).state
     if not distributed.is_main_process():
         return
-    params, directory = jax.device_get(state.params), setup.workdir / "model"
-    models.export(directory, setup.model, params)
+    directory = setup.workdir / "model"
+    models.export(directory, setup.model, state.params)
     scores = {} if best is None else checkpoints.metrics(best)
     result = {
         "steps": last,
@@ -164,7 +191,7 @@ def finish(
         "scores": scores,
         "wall_seconds": round(totals["wall_seconds"], 3),
         "examples_per_second": totals["examples"] / max(totals["train_seconds"], 1e-9),
-        "weights_sha256": weights.params_sha256(params),
+        "weights_sha256": weights.params_sha256(state.params),
     }
     io.write_json(setup.workdir / "result.json", result)
     log.info("%d steps in %.0f s; the model is %s.", last, totals["wall_seconds"], directory)

@@ -11,7 +11,7 @@ from tart_jax.data.instructions import Order
 from tart_jax.models import cross_encoder, dual_encoder, encoders, pretrained, pretrained_cross
 from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.pretrained import Format, Pretrained
-from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross
+from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross, Shardings
 from tart_jax.types import InputError
 
 Model = Pretrained | PretrainedCross
@@ -33,10 +33,12 @@ def load(
     dtype: str,
     remat: str,
     scan: bool,
+    shardings: Shardings | None = None,
 ) -> Model:
     """The initial model with the run's dropout; the options are those of config.model.
 
-    kind: "dual" or "cross". InputError: an option that is set and belongs to the other kind.
+    kind: "dual" or "cross". shardings: where a cross-encoder's weights go as they are read, see
+    `pretrained_cross.load`. InputError: an option that is set and belongs to the other kind.
     """
     asked = {"pooling": pooling, "normalize": normalize, "projection": projection, "tied": tied}
     other = {"num_labels": num_labels, "new_head": new_head or None}
@@ -48,8 +50,9 @@ def load(
             )
     if kind == "cross":
         cross = pretrained_cross.load(
-            source, num_labels=num_labels, new_head=new_head, dtype=dtype, remat=remat, scan=scan
-        )
+            source, num_labels=num_labels, new_head=new_head,
+            dtype=dtype, remat=remat, scan=scan, shardings=shardings,
+        )  # fmt: skip
         encoder = _with_dropout(cross.config.encoder, dropout)
         config = dataclasses.replace(cross.config, encoder=encoder, dropout=dropout)
         return dataclasses.replace(cross, config=config)
@@ -135,7 +138,7 @@ def collator(
 
 
 def export(directory: Path, model: Model, params: Any) -> None:
-    """Writes the model with these params (on the host) as a directory that `load` reads."""
+    """Writes the model with these params, of host or devices, as a directory that `load` reads."""
     if isinstance(model, Pretrained):
         pretrained.export(
             directory,

@@ -1,5 +1,6 @@
 """The objectives by name, and their options: what `config.objective` may say."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -20,15 +21,14 @@ class Entry(NamedTuple):
     kind: Literal["dual", "cross"]
     scored: bool
     make: Callable[..., Objective]
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("unfollowing_weight",)
 
 
+DUAL = ("temperature", "unfollowing_weight", "mesh")
 TEACHING = ("contrastive_weight", "teaching", "teaching_weight", "teaching_temperature")
 OBJECTIVES = {
-    "dual_contrastive": Entry("dual", False, objectives.dual_contrastive, ("temperature", "mesh")),
-    "dual_distill": Entry(
-        "dual", True, objectives.dual_distill, ("temperature", *TEACHING, "mesh")
-    ),
+    "dual_contrastive": Entry("dual", False, objectives.dual_contrastive, DUAL),
+    "dual_distill": Entry("dual", True, objectives.dual_distill, DUAL + TEACHING),
     "cross_pointwise": Entry("cross", False, objectives.cross_pointwise),
     "cross_listwise": Entry("cross", False, objectives.cross_listwise),
     "cross_pairwise": Entry("cross", False, objectives.cross_pairwise),
@@ -53,6 +53,7 @@ def check(
     teaching: str,
     teaching_weight: float,
     teaching_temperature: float,
+    unfollowing_weight: float,
 ) -> None:
     """InputError: options (those of config.objective) that no objective could train with."""
     find(name)
@@ -68,6 +69,11 @@ def check(
         raise InputError(
             "config.objective.contrastive_weight and teaching_weight should be 0 or more and not"
             f" both 0; they are {contrastive_weight} and {teaching_weight}."
+        )
+    if not 0 <= unfollowing_weight < math.inf:
+        raise InputError(
+            f"config.objective.unfollowing_weight is {unfollowing_weight}; it should be 0 (left"
+            " out) or more, 1 is usual."
         )
 
 

@@ -1,4 +1,8 @@
-"""Objectives: functions of parameters, a batch and a key. A new objective is a new function."""
+"""Objectives: functions of parameters, a batch and a key. A new objective is a new function.
+
+`unfollowing_weight` w: an unfollowing document counts in the loss as w equal ones; 0 leaves it out.
+Metrics of one kind of negative do not weigh: the model against it alone, where a query has one.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +26,9 @@ Batch = Mapping[str, jax.Array]
 KINDS = {"random": RANDOM, "hard": HARD, "unfollowing": UNFOLLOWING}
 
 
-def dual_contrastive(graphdef: nnx.GraphDef, *, temperature: float, mesh: Mesh) -> Objective:
+def dual_contrastive(
+    graphdef: nnx.GraphDef, *, temperature: float, unfollowing_weight: float, mesh: Mesh
+) -> Objective:
     """TART-dual's loss: each query against all documents of the global batch, of every device.
 
     The batch is that of `data.batching.Collator`. Without a key there is no dropout.
@@ -31,8 +37,8 @@ def dual_contrastive(graphdef: nnx.GraphDef, *, temperature: float, mesh: Mesh) 
     def objective(
         params: Any, batch: dict[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        queries, documents = _embed(graphdef, params, batch, key)
-        losses, metrics = _contrastive(queries, documents, batch, temperature, mesh)
+        embedded = _embed(graphdef, params, batch, key)
+        losses, metrics = _contrastive(*embedded, batch, temperature, unfollowing_weight, mesh)
         return jnp.mean(losses), {"loss": _total(losses)} | metrics
 
     return objective
@@ -46,6 +52,7 @@ def dual_distill(
     teaching: str,
     teaching_weight: float,
     teaching_temperature: float,
+    unfollowing_weight: float,
     mesh: Mesh,
 ) -> Objective:
     """contrastive_weight * TART-dual's loss + teaching_weight * that of a teacher's scores.
@@ -63,17 +70,20 @@ def dual_distill(
         b, n = batch["document_kind"].shape
         precise = jax.lax.Precision.HIGHEST  # see contrastive.similarity
         own = jnp.einsum("bd,bnd->bn", queries, documents.reshape(b, n, -1), precision=precise)
-        teacher, scored = batch["document_score"], _scored(batch)
+        kept, weights = _counting(batch, unfollowing_weight)
+        teacher, scored = batch["document_score"], _scored(batch) & kept
         if teaching == "kl":
             taught = distillation.kl_candidates(
-                own / temperature, teacher, scored, temperature=teaching_temperature
+                own / temperature, teacher, scored, weights, temperature=teaching_temperature
             )
             counted = jnp.sum(scored, axis=1) > 1
         else:
             relevant = _relevant(batch)
-            taught = distillation.margin_mse(own / temperature, teacher, relevant, scored)
-            counted = jnp.any(ranking.pairs(relevant, scored), axis=(1, 2))
-        losses, metrics = _contrastive(queries, documents, batch, temperature, mesh)
+            taught = distillation.margin_mse(own / temperature, teacher, relevant, scored, weights)
+            counted = _paired(relevant, scored)
+        losses, metrics = _contrastive(
+            queries, documents, batch, temperature, unfollowing_weight, mesh
+        )
         metrics |= {"loss/contrastive": _total(losses)} | _taught(taught, counted)
         losses = contrastive_weight * losses + teaching_weight * taught
         return jnp.mean(losses), {"loss": _total(losses)} | metrics
@@ -81,11 +91,12 @@ def dual_distill(
     return objective
 
 
-def cross_pointwise(graphdef: nnx.GraphDef) -> Objective:
+def cross_pointwise(graphdef: nnx.GraphDef, *, unfollowing_weight: float) -> Objective:
     """TART-full's loss: cross-entropy of relevant or not, over the batch's pairs.
 
     The batch is that of `data.batching.PairCollator`. Every pair weighs 1 / (queries * documents of
     a query), however many are padding: so the mean over micro-batches is that over the whole batch.
+    The logged loss is the (weighted) mean over the pairs that exist.
     """
 
     def objective(
@@ -93,63 +104,69 @@ def cross_pointwise(graphdef: nnx.GraphDef) -> Objective:
     ) -> tuple[jax.Array, Metrics]:
         logits = _pair_logits(graphdef, params, batch, key)
         relevant, valid = _relevant(batch), batch["document_valid"]
-        losses = jnp.where(valid, ranking.pointwise(logits, relevant), 0)
+        each = jnp.where(valid, ranking.pointwise(logits, relevant), 0)
+        kept, weights = _counting(batch, unfollowing_weight)
+        weights = jnp.where(valid & kept, 1.0 if weights is None else weights, 0.0)
+        losses = each * weights
         scores = jax.lax.stop_gradient(cross_encoder.scores(logits))
-        count = jnp.sum(valid, dtype=jnp.float32)
         right = valid & ((scores > 0) == relevant)
-        metrics = {"loss": (jnp.sum(losses), count)} | _own_accuracies(scores, batch)
-        metrics["accuracy/pairs"] = (jnp.sum(right, dtype=jnp.float32), count)
+        metrics = {"loss": (jnp.sum(losses), jnp.sum(weights))} | _own_accuracies(scores, batch)
+        metrics["accuracy/pairs"] = _over(right, valid)
+        for name, kind in {"positive": POSITIVE, **KINDS}.items():
+            only = valid & (batch["document_kind"] == kind)
+            metrics[f"loss/{name}"] = _over(jnp.where(only, each, 0), only)
         return jnp.mean(losses), metrics
 
     return objective
 
 
-def cross_listwise(graphdef: nnx.GraphDef) -> Objective:
+def cross_listwise(graphdef: nnx.GraphDef, *, unfollowing_weight: float) -> Objective:
     """Softmax cross-entropy over each query's documents; the mean over queries."""
-
-    def losses(scores: Float[Array, "b n"], batch: Batch) -> tuple[Float[Array, " b"], Metrics]:
-        return ranking.listwise(scores, _relevant(batch), batch["document_valid"]), {}
-
-    return _of_lists(graphdef, losses)
+    return _of_lists(graphdef, ranking.listwise, unfollowing_weight)
 
 
-def cross_pairwise(graphdef: nnx.GraphDef) -> Objective:
+def cross_pairwise(graphdef: nnx.GraphDef, *, unfollowing_weight: float) -> Objective:
     """RankNet's loss over each query's pairs of documents; the mean over queries."""
-
-    def losses(scores: Float[Array, "b n"], batch: Batch) -> tuple[Float[Array, " b"], Metrics]:
-        return ranking.pairwise(scores, _relevant(batch), batch["document_valid"]), {}
-
-    return _of_lists(graphdef, losses)
+    return _of_lists(graphdef, ranking.pairwise, unfollowing_weight)
 
 
-def cross_margin_mse(graphdef: nnx.GraphDef) -> Objective:
+def cross_margin_mse(graphdef: nnx.GraphDef, *, unfollowing_weight: float) -> Objective:
     """A teacher's margins between relevant and other documents; the mean over queries.
 
     Documents without a teacher's score are left out; a query without a pair of them adds nothing.
     """
-
-    def losses(scores: Float[Array, "b n"], batch: Batch) -> tuple[Float[Array, " b"], Metrics]:
-        relevant, scored = _relevant(batch), _scored(batch)
-        taught = distillation.margin_mse(scores, batch["document_score"], relevant, scored)
-        counted = jnp.any(ranking.pairs(relevant, scored), axis=(1, 2))
-        return taught, _taught(taught, counted)
-
-    return _of_lists(graphdef, losses)
+    return _of_lists(graphdef, distillation.margin_mse, unfollowing_weight, taught=True)
 
 
 def _of_lists(
     graphdef: nnx.GraphDef,
-    losses_of: Callable[[Array, Batch], tuple[Array, Metrics]],
+    losses_of: Callable[..., Float[Array, " b"]],
+    unfollowing_weight: float,
+    *,
+    taught: bool = False,
 ) -> Objective:
-    """The cross-encoder objective that averages a loss of each query's scores [b n]."""
+    """The cross-encoder objective that averages a loss of each query's scores [b n].
+
+    losses_of: (scores, a teacher's if `taught`, relevant, valid, weights) -> [b].
+    """
 
     def objective(
         params: Any, batch: dict[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
         scores = cross_encoder.scores(_pair_logits(graphdef, params, batch, key))
-        losses, metrics = losses_of(scores, batch)
-        metrics |= {"loss": _total(losses)}
-        return jnp.mean(losses), metrics | _own_accuracies(jax.lax.stop_gradient(scores), batch)
+        relevant, valid = _relevant(batch), _scored(batch) if taught else batch["document_valid"]
+        teacher = (batch["document_score"],) if taught else ()
+        kept, weights = _counting(batch, unfollowing_weight)
+        losses = losses_of(scores, *teacher, relevant, valid & kept, weights)
+        found = jax.lax.stop_gradient(scores)
+        metrics = {"loss": _total(losses)} | _own_accuracies(found, batch)
+        if taught:
+            metrics |= _taught(losses, _paired(relevant, valid & kept))
+        for name, kind in KINDS.items():
+            only = valid & (relevant | (batch["document_kind"] == kind))
+            against = losses_of(found, *teacher, relevant, only)
+            metrics[f"loss/{name}"] = _over(against, _paired(relevant, only))
+        return jnp.mean(losses), metrics
 
     return objective
 
@@ -178,9 +195,10 @@ def _contrastive(
     documents: Float[Array, "c d"],
     batch: Batch,
     temperature: float,
+    unfollowing_weight: float,
     mesh: Mesh,
 ) -> tuple[Float[Array, " b"], Metrics]:
-    """Each query's loss, and the accuracies."""
+    """Each query's loss, and the losses and accuracies of each kind of negative."""
     # The cross-device gather, said rather than left to the compiler: every device holds all
     # documents and scores its own queries. Its gradient is the matching reduce-scatter.
     documents = jax.lax.with_sharding_constraint(documents, sharding.replicated(mesh))
@@ -192,15 +210,38 @@ def _contrastive(
         batch["positive_hash"],
         positive_index,
     )
+    kept, weights = _counting(batch, unfollowing_weight)
     losses = contrastive.info_nce(
-        queries, documents, temperature=temperature, positive_index=positive_index, mask=mask
+        queries,
+        documents,
+        temperature=temperature,
+        positive_index=positive_index,
+        mask=mask & kept.reshape(1, b * n),
+        weights=None if weights is None else weights.reshape(b * n),
     )
     scores = contrastive.similarity(queries, documents, temperature=temperature)
+    scores = jax.lax.stop_gradient(scores)
     own = jnp.arange(b * n)[None, :] // n == positive_index[:, None] // n
-    columns = {"all": mask, "in_batch": mask & ~own}
+    columns = {"in_batch": mask & ~own}
     for name, kind in KINDS.items():
         columns[name] = mask & own & (batch["document_kind"].reshape(1, b * n) == kind)
-    return losses, _accuracies(jax.lax.stop_gradient(scores), positive_index, columns)
+    metrics = _accuracies(scores, positive_index, columns | {"all": mask})
+    for name, marked in columns.items():
+        metrics[f"loss/{name}"] = _over(*contrastive.loss_against(scores, positive_index, marked))
+    return losses, metrics
+
+
+def _counting(
+    batch: Batch, unfollowing_weight: float
+) -> tuple[Bool[Array, "b n"], Float[Array, "b n"] | None]:
+    """(which documents count, how many times each; None is once). Weight 0 masks, as padding is:
+    the losses take its logarithm.
+    """
+    unfollowing = batch["document_kind"] == UNFOLLOWING
+    kept = ~unfollowing if unfollowing_weight == 0 else jnp.ones_like(unfollowing)
+    if unfollowing_weight in (0, 1):
+        return kept, None
+    return kept, jnp.where(unfollowing, unfollowing_weight, 1.0)
 
 
 def _pair_logits(
@@ -224,17 +265,24 @@ def _accuracies(
     columns: Mapping[str, Bool[Array, "b c"]],
 ) -> Metrics:
     """How often the positive wins over each set of columns, where there is one to win over."""
-    metrics = {}
-    for name, marked in columns.items():
-        won, counted = contrastive.beats(scores, positive_index, marked)
-        metrics[f"accuracy/{name}"] = (jnp.sum(won), jnp.sum(counted))
-    return metrics
+    return {
+        f"accuracy/{name}": _over(*contrastive.beats(scores, positive_index, marked))
+        for name, marked in columns.items()
+    }
 
 
 def _taught(losses: Float[Array, " b"], counted: Bool[Array, " b"]) -> Metrics:
     """The teacher's loss where it had something to say, and the share of queries where it had."""
-    count = jnp.sum(counted, dtype=jnp.float32)
-    return {"loss/teaching": (jnp.sum(losses), count), "taught": (count, jnp.float32(len(losses)))}
+    total, count = _over(losses, counted)
+    return {"loss/teaching": (total, count), "taught": (count, jnp.float32(len(losses)))}
+
+
+def _over(values: Array, counted: Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.sum(values, dtype=jnp.float32), jnp.sum(counted, dtype=jnp.float32)
+
+
+def _paired(relevant: Bool[Array, "b n"], valid: Bool[Array, "b n"]) -> Bool[Array, " b"]:
+    return jnp.any(ranking.pairs(relevant, valid), axis=(1, 2))
 
 
 def _total(losses: Float[Array, " b"]) -> tuple[jax.Array, jax.Array]:

@@ -3,7 +3,7 @@
 A dual encoder or a cross-encoder, as the objective wants it.
 """
 
-import fnmatch
+import dataclasses
 import functools
 import logging
 import math
@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import optax
+from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -23,38 +24,35 @@ from tart_jax.data.batching import Sampler
 from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
 from tart_jax.models.pretrained import Pretrained
-from tart_jax.train import dev, dev_pairs, loop, models, objective_table, optimizer
+from tart_jax.train import dev, dev_pairs, loop, models, objective_table, optimizer, options
 from tart_jax.train import state as train_state
-from tart_jax.train.loop import Cadence, Setup
+from tart_jax.train.loop import Cadence, Feed, Setup
 from tart_jax.train.models import Model
+from tart_jax.train.refresh import Refresh
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step, make_step
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
 
-# What may change between a run and its resumption; files are compared by content, not by path.
-FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "model.source",
-        "model.remat",
-        "data.train", "data.instructions", "data.workers", "data.prefetch")  # fmt: skip
-
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Trains, or goes on where `workdir` stopped: checkpoints, logs, `model`, result.json."""
     mesh = distributed.make_mesh(config.mesh.to_dict())
-    check(config, mesh)
+    options.check(config, mesh)
     mixture = load_mixture(config)
     config = with_steps(config, mixture)
-    model = load_model(config)
+    model = load_model(config, mesh)
     batches, fingerprints = load_batches(config, mixture, model)
-    score = load_dev(config, model, mesh)
-    identity = options(config) | fingerprints
-    state, step = build(config, model, mesh)
+    bare = dataclasses.replace(model, params={})  # the state is to hold the only copy
+    score = load_dev(config, bare, mesh)
+    refresh = load_refresh(config, mixture, bare, mesh, Path(workdir), fingerprints)
+    identity = options.identity(config) | fingerprints | (refresh.identity if refresh else {})
+    state, step = build(config, models.graphdef(model), model.params, mesh)
+    del model
     key = jax.device_put(jax.random.key(config.seed, impl=config.prng), sharding.replicated(mesh))
-    feed = functools.partial(
-        batches.iterate, workers=config.data.workers, prefetch=config.data.prefetch
-    )
-    setup = Setup(Path(workdir), mesh, model, feed, score, step, key, identity)
+    feed = _feed(config, batches)
+    setup = Setup(Path(workdir), mesh, bare, feed, score, step, key, identity, refresh)
     cadence = Cadence(
         config.steps, config.log.every, config.eval.every, config.checkpoint.save_every
     )
@@ -74,46 +72,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
         loop.finish(setup, checkpoints, state, totals)
 
 
-def check(config: ConfigDict, mesh: Mesh) -> None:
-    """InputError for numbers that do not fit each other, before anything is loaded."""
-    objective_table.check(**config.objective)
-    parts = mesh.shape[distributed.DATA] * config.optimizer.accumulation
-    if config.data.batch_size % parts or config.data.batch_size < 1:
-        raise InputError(
-            f"data.batch_size {config.data.batch_size} is not a multiple of {parts} (devices of the"
-            f" data axis times optimizer.accumulation); try"
-            f" {max(1, config.data.batch_size // parts) * parts}."
-        )
-    if config.model.dropout == 1:
-        raise InputError("config.model.dropout is 1, which leaves nothing; 0.1 is usual.")
-    if config.epochs < 0:
-        raise InputError(
-            f"config.epochs is {config.epochs}; it should be 0 (steps decides) or more."
-        )
-    names = (
-        "data.known_positives",
-        "eval.candidates",
-        "steps",
-        "log.every",
-        "eval.every",
-        "checkpoint.save_every",
-        "optimizer.accumulation",
-    )
-    for name in names:
-        if (value := _get(config, name)) < 1:
-            raise InputError(f"config.{name} is {value}; it should be 1 or more.")
-    for name in ("data.hard_ratio", "data.instruction_dropout", "model.dropout"):
-        if not 0 <= (value := _get(config, name)) <= 1:
-            raise InputError(f"config.{name} is {value}; a probability lies in 0..1.")
-    known = ("threefry2x32", "rbg", "unsafe_rbg")
-    if config.prng not in known:
-        raise InputError(f"config.prng {config.prng!r} is not one of {', '.join(known)}.")
+def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
+    """The initial model, with the run's dropout and the format that it will be trained to read.
 
-
-def load_model(config: ConfigDict) -> Model:
-    """The initial model, with the run's dropout and the format that it will be trained to read."""
-    data = config.data
-    model = models.load(objective_table.find(config.objective.name).kind, **config.model)
+    mesh: a cross-encoder's weights go there as they are read; None: all stay on the host.
+    """
+    data, kind = config.data, objective_table.find(config.objective.name).kind
+    placed = None if mesh is None else functools.partial(_shardings, config, mesh)
+    model = models.load(kind, **config.model, shardings=placed)
     return models.reading(
         model,
         order=data.instruction_order,
@@ -167,6 +133,7 @@ def load_batches(
         instruction_dropout=data.instruction_dropout,
         order=data.instruction_order,
         separator=models.separator(model),
+        unfollowing_cap=data.unfollowing_cap,
     )
     collator = models.collator(
         model,
@@ -195,6 +162,38 @@ def load_batches(
 
 def _sha256(table: str) -> str:
     return io.sha256(instructions.locate(table)) if table else ""
+
+
+def _feed(config: ConfigDict, batches: Batches) -> Feed:
+    data = config.data
+    return functools.partial(batches.iterate, workers=data.workers, prefetch=data.prefetch)
+
+
+def load_refresh(
+    config: ConfigDict,
+    mixture: Mixture,
+    model: Model,
+    mesh: Mesh,
+    workdir: Path,
+    fingerprints: dict[str, Any],
+) -> Refresh | None:
+    """What mines the negatives anew in training; None without. InputError: it does not fit."""
+    if not config.refresh.every:
+        return None
+
+    def feed(mined: Mixture) -> Feed:
+        return _feed(config, load_batches(config, mined, model)[0])
+
+    return Refresh(
+        **config.refresh,
+        mixture=mixture,
+        model=model,
+        instructions=config.data.instructions,
+        mesh=mesh,
+        workdir=workdir,
+        feed=feed,
+        made_from=fingerprints,
+    )
 
 
 def load_dev(
@@ -232,34 +231,19 @@ def load_dev(
     return lambda params: dev_pairs.score(reranked, model, params, mesh)
 
 
-def build(config: ConfigDict, model: Model, mesh: Mesh) -> tuple[TrainState, Step]:
-    """(fresh state on the mesh, the compiled step)."""
-    want = config.optimizer
-    rate = optimizer.schedule(
-        want.schedule,
-        peak_lr=want.peak_lr,
-        warmup_steps=want.warmup_steps,
-        steps=config.steps,
-        end_lr_ratio=want.end_lr_ratio,
-    )
-    adamw: optax.GradientTransformation = optimizer.build(
-        rate,
-        b1=want.b1,
-        b2=want.b2,
-        eps=want.eps,
-        weight_decay=want.weight_decay,
-        decay_vectors=want.decay_vectors,
-        clip_norm=want.clip_norm,
-    )
-    state, shardings = train_state.create(
-        model.params, adamw, mesh=mesh, rules=config.sharding_rules
-    )
-    objective = objective_table.build(models.graphdef(model), mesh=mesh, **config.objective)
+def build(
+    config: ConfigDict, graphdef: nnx.GraphDef, params: Any, mesh: Mesh
+) -> tuple[TrainState, Step]:
+    """(fresh state on the mesh, the compiled step); of abstract params an abstract state."""
+    adamw, rate = make_optimizer(config)
+    rules = config.sharding_rules
+    state, shardings = train_state.create(params, adamw, mesh=mesh, rules=rules)
+    objective = objective_table.build(graphdef, mesh=mesh, **config.objective)
     step = make_step(
         objective,
         adamw,
         rate,
-        accumulation=want.accumulation,
+        accumulation=config.optimizer.accumulation,
         dropout=config.model.dropout > 0,
         mesh=mesh,
         shardings=shardings,
@@ -267,20 +251,21 @@ def build(config: ConfigDict, model: Model, mesh: Mesh) -> tuple[TrainState, Ste
     return state, step
 
 
-def options(config: ConfigDict) -> dict[str, Any]:
-    """Flat: every option that a resumed run must share with its beginning."""
-    flat: dict[str, Any] = {}
-    for name, value in config.to_dict().items():
-        for key, leaf in value.items() if isinstance(value, dict) else ((None, value),):
-            flat[f"{name}.{key}" if key else name] = leaf
-    return {
-        key: value
-        for key, value in flat.items()
-        if not any(fnmatch.fnmatch(key, free) for free in FREE)
-    }
+def make_optimizer(config: ConfigDict) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """(the optimizer, its learning rate by step)."""
+    want = config.optimizer
+    rate = optimizer.schedule(
+        want.schedule, peak_lr=want.peak_lr, warmup_steps=want.warmup_steps, steps=config.steps,
+        end_lr_ratio=want.end_lr_ratio,
+    )  # fmt: skip
+    adamw = optimizer.build(
+        rate, b1=want.b1, b2=want.b2, eps=want.eps, weight_decay=want.weight_decay,
+        decay_vectors=want.decay_vectors, clip_norm=want.clip_norm,
+    )  # fmt: skip
+    return adamw, rate
 
 
-def _get(config: ConfigDict, name: str) -> Any:
-    for part in name.split("."):
-        config = config[part]
-    return config
+def _shardings(config: ConfigDict, mesh: Mesh, params: Any) -> Any:
+    """Where the state will hold these (abstract) params."""
+    adamw, _ = make_optimizer(config)
+    return train_state.create(params, adamw, mesh=mesh, rules=config.sharding_rules)[1].params

@@ -24,18 +24,26 @@ class TrainState:
 def create(
     params: Any, optimizer: optax.GradientTransformation, *, mesh: Mesh, rules: sharding.Rules
 ) -> tuple[TrainState, TrainState]:
-    """(fresh state on the mesh, its shardings). Donating the state leaves `params` alone."""
+    """(fresh state on the mesh, its shardings). Donating the state leaves `params` alone.
+
+    Of abstract params (jax.ShapeDtypeStruct) it is an abstract state, and nothing is allocated.
+    """
 
     def fresh(params: Any) -> TrainState:
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
-    shardings = sharding.from_rules(jax.eval_shape(fresh, params), rules, mesh)
+    shapes = jax.eval_shape(fresh, params)
+    shardings = sharding.from_rules(shapes, rules, mesh)
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params)):
+        return jax.tree.map(_placed, shapes, shardings), shardings
     # Outputs of jit share no memory with its inputs; device_put might hand back the same array.
     return jax.jit(fresh, out_shardings=shardings)(params), shardings
 
 
 def abstract(state: TrainState) -> TrainState:
     """Shapes, dtypes and shardings of a state: what a restore needs to know."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state
-    )
+    return jax.tree.map(lambda leaf: _placed(leaf, leaf.sharding), state)
+
+
+def _placed(leaf: Any, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)

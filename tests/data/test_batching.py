@@ -101,6 +101,45 @@ def test_hard_negatives_that_do_not_exist_are_replaced_by_random_ones():
         assert sorted(row.kinds) == [POSITIVE, RANDOM, RANDOM, RANDOM, HARD]
 
 
+def drawn_without_a_cap(of: TrainingExample, seed: int) -> list[str]:
+    """What four negatives were drawn at ratio 0.5 before there was a cap, said again."""
+    rng = np.random.default_rng(seed)
+    positive = of.positives[rng.integers(2)]
+    count = rng.binomial(4, 0.5)
+    pool = of.hard_negatives + of.unfollowing_negatives
+    hard = [pool[i] for i in rng.permutation(20)[:count]]
+    plain = [of.negatives[i] for i in rng.permutation(10)[: 4 - len(hard)]]
+    return [document.doc_id for document in (positive, *plain, *hard)]
+
+
+def test_without_a_cap_or_under_it_the_draws_are_those_of_ever():
+    free, high, low = (
+        rows(sampler(hard_ratio=0.5, unfollowing_cap=cap), example(), 100) for cap in (None, 4, 1)
+    )
+    wanted = [drawn_without_a_cap(example(), seed) for seed in range(100)]
+    assert [[document.doc_id for document in row.documents] for row in free] == wanted
+    assert free == high != low
+    changed = [one for one, other in zip(free, low, strict=True) if one != other]
+    assert all(row.kinds.count(UNFOLLOWING) > 1 for row in changed)
+
+
+@pytest.mark.parametrize("cap", [0, 1, 2])
+def test_hard_negatives_take_the_place_of_unfollowing_ones_over_the_cap(cap):
+    free = rows(sampler(hard_ratio=0.5), example(), 200)
+    capped = rows(sampler(hard_ratio=0.5, unfollowing_cap=cap), example(), 200)
+    for before, after in zip(free, capped, strict=True):
+        assert after.kinds.count(UNFOLLOWING) == min(cap, before.kinds.count(UNFOLLOWING))
+        assert after.kinds.count(RANDOM) == before.kinds.count(RANDOM)
+        assert len({document.doc_id for document in after.documents}) == 5
+    assert max(row.kinds.count(UNFOLLOWING) for row in free) == 4
+
+
+def test_random_negatives_take_the_place_of_what_the_cap_and_the_hard_ones_leave():
+    few = example(hard_negatives=documents("h", 1))
+    for row in rows(sampler(hard_ratio=1.0, unfollowing_cap=1), few, 20):
+        assert sorted(row.kinds) == [POSITIVE, RANDOM, RANDOM, HARD, UNFOLLOWING]
+
+
 def test_the_examples_own_instruction_wins_over_the_table():
     own = rows(sampler(instruction_dropout=0.0), example(instruction="own"), 20)
     assert {row.query for row in own} == {"own [SEP] what"}

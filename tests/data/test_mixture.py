@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tart_jax.data import examples
 from tart_jax.data.batching import Collator, Sampler
 from tart_jax.data.examples import TrainingExample
-from tart_jax.data.mixture import MIXINGS, Mixture, mix, open_sources, parse_weights
+from tart_jax.data.mixture import MIXINGS, Mixture, mix, open_sources, parse_weights, reread
 from tart_jax.data.pipeline import Batches
 from tart_jax.data.sources import JsonlSource
 from tart_jax.data.tokenization import Tokenizer
@@ -203,6 +203,25 @@ def test_a_single_file_keeps_its_order_and_its_fingerprint(tmp_path):
     assert mixture.fingerprint == source.fingerprint
     assert mixture.together is not None
     assert [mixture.together[i] for i in range(10)] == [source[i] for i in range(10)]
+
+
+@pytest.mark.parametrize("mixing", ["proportional", "equal"])
+def test_examples_that_are_read_anew_come_in_the_same_order(tmp_path, mixing):
+    examples.write(tmp_path / "one.jsonl", [example("ab"[i % 2], i) for i in range(20)])
+    examples.write(tmp_path / "two.jsonl", [example("bc"[i % 2], 100 + i) for i in range(20)])
+    before = mix(open_sources(str(tmp_path)), mixing=mixing, cap=9, held_out=("c",))
+    anew = tmp_path / "anew" / "anew.jsonl"
+    # Task after task, and in another order of the tasks than theirs.
+    lines = [e for part in reversed(before.components) for e in part.examples]
+    examples.write(anew, lines)
+    after = reread(before, JsonlSource(anew))
+    assert queries(before, steps=range(12)) == queries(after, steps=range(12))
+    assert before.fingerprint != after.fingerprint
+    if before.together is not None:  # the twin: lines in their own order would mingle otherwise
+        assert [e.query for e in before.together] != [e.query for e in lines]
+    examples.write(anew, lines[1:])
+    with pytest.raises(InputError, match="anew.jsonl holds 8 examples of b where .* have 9"):
+        reread(before, JsonlSource(anew))
 
 
 def test_any_option_that_changes_the_batches_changes_the_fingerprint():

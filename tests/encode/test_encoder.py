@@ -164,7 +164,7 @@ def test_the_meter_counts_documents_tokens_and_padding(model):
     subject = encoder(model)
     seen = []
     subject.encode(["a b", "a b c"], on_batch=seen.append)
-    assert (subject.meter.documents, subject.meter.tokens, subject.meter.slots) == (2, 9, 8 * 16)
+    assert (subject.meter.count, subject.meter.tokens, subject.meter.slots) == (2, 9, 8 * 16)
     assert subject.meter.padding == pytest.approx(1 - 9 / 128)
     assert subject.meter.seconds > 0 and sum(seen) == 2
     assert set(subject.meter.rates()) == {"documents/s", "tokens/s", "padding"}

@@ -57,6 +57,24 @@ def test_a_sample_is_drawn_over_all_shards_and_seeded(tmp_path):
     assert not np.array_equal(sample, stored.sample(5, seed=1))
 
 
+def test_a_part_by_its_ids_is_what_encoding_it_alone_would_give(tmp_path):
+    subject = writer(tmp_path)
+    names = [f"{'a' if number % 3 else 'b'}/{number}" for number in range(10)]
+    for shard in range(3):
+        rows = slice(4 * shard, 4 * shard + 4)
+        subject.write(shard, names[rows], VECTORS[rows])
+    subject.finish()
+    part = Embeddings.open(tmp_path, prefix="b/")
+    wanted = [number for number in range(10) if number % 3 == 0]
+    assert list(part.ids) == [f"b/{number}" for number in wanted] and part.count == 4
+    np.testing.assert_array_equal(np.concatenate(list(part.shards(verify=True))), VECTORS[wanted])
+    np.testing.assert_array_equal(part.sample(100, seed=0), VECTORS[wanted])
+    drawn = part.sample(2, seed=0)
+    assert len(drawn) == 2 and all((VECTORS[wanted] == row).all(axis=1).any() for row in drawn)
+    with pytest.raises(InputError, match="begins with 'c/'; the first id is 'b/0'"):
+        Embeddings.open(tmp_path, prefix="c/")
+
+
 def test_a_killed_encoding_continues_with_what_is_missing(tmp_path):
     filled(tmp_path, shards=(0, 2))
     (tmp_path / ".embeddings-00001-of-00003.npy.99.tmp").write_bytes(b"half")

@@ -135,3 +135,22 @@ def test_an_index_and_ids_of_other_counts_are_refused(tmp_path):
     io.StringTable.write(tmp_path / "ids", ["a", "b"])
     with pytest.raises(InputError, match="the index has 3 and the ids 2"):
         store.open(tmp_path)
+
+
+def test_a_part_of_a_pooled_corpus_is_an_index_of_its_own(tmp_path):
+    folder = embedded(tmp_path / "e")
+    run(settings(f"embeddings={folder}", "prefix=d29"), tmp_path / "i")
+    stored = store.open(tmp_path / "i")
+    assert list(stored.doc_ids) == ["d29", *(f"d29{last}" for last in range(10))]
+    scores, positions = stored.index.search(VECTORS[[29, 295]], 11)
+    np.testing.assert_allclose(
+        scores, -np.sort(-(VECTORS[[29, 295]] @ VECTORS[[29, *range(290, 300)]].T)), atol=1e-5
+    )
+    assert sorted(positions[0]) == list(range(11)) and stored.description["prefix"] == "d29"
+    io.write_jsonl(
+        tmp_path / "c.jsonl", ({"_id": f"d{n}", "text": f"word{n} same"} for n in range(300))
+    )
+    run(settings("factory=BM25", f"corpus={tmp_path / 'c.jsonl'}", "prefix=d29"), tmp_path / "b")
+    words = store.open(tmp_path / "b")
+    _, found = words.index.search(["word294"], 1)
+    assert len(words.doc_ids) == 11 and words.doc_ids[int(found[0, 0])] == "d294"

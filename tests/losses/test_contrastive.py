@@ -194,6 +194,48 @@ def test_masked_documents_do_not_change_the_loss(arrays):
     assert (call(every | {"documents": garbage}, temperature=0.05) != before).any()
 
 
+def test_a_weight_counts_a_document_so_many_times(arrays):
+    one = jnp.eye(2)[:1]
+    found = contrastive.info_nce(
+        one, jnp.eye(2), temperature=1.0, positive_index=jnp.array([0]),
+        weights=jnp.array([1.0, 3.0]),
+    )  # fmt: skip
+    assert float(found[0]) == pytest.approx(np.log(np.e + 3) - 1, rel=1e-6)  # e^1 and 3 times e^0
+    twice = np.arange(C) % N == 1
+    weighed = call(arrays, temperature=0.05, weights=jnp.where(jnp.asarray(twice), 2.0, 1.0))
+    doubled = arrays | {
+        "documents": np.concatenate([arrays["documents"], arrays["documents"][twice]]),
+        "mask": np.concatenate([arrays["mask"], arrays["mask"][:, twice]], axis=1),
+    }
+    # As the reference above: float32 rounds a loss by some 1e-6.
+    np.testing.assert_allclose(weighed, call(doubled, temperature=0.05), rtol=5e-6, atol=5e-6)
+    assert np.abs(np.asarray(call(arrays, temperature=0.05)) - weighed).max() > 1e-2
+
+
+def test_weights_of_one_change_no_bit(arrays):
+    ones = call(arrays, temperature=0.05, weights=jnp.ones(C))
+    np.testing.assert_array_equal(ones, call(arrays, temperature=0.05))
+    more = jnp.where(jnp.arange(C) % N == 0, 1.0, 1.1)  # 1 for the positives
+    assert (ones != call(arrays, temperature=0.05, weights=more)).all()
+
+
+def test_the_loss_against_some_columns_is_that_of_the_others_masked(arrays):
+    positive = jnp.asarray(arrays["positive_index"])
+    scores = contrastive.similarity(
+        jnp.asarray(arrays["queries"]), jnp.asarray(arrays["documents"]), temperature=0.05
+    )
+    marked = arrays["mask"] & (np.arange(C) % N == 1)
+    marked[0] = False
+    found, counted = contrastive.loss_against(scores, positive, jnp.asarray(marked))
+    own = np.arange(C)[None, :] == arrays["positive_index"][:, None]
+    wanted = call(arrays | {"mask": marked | own}, temperature=0.05)
+    np.testing.assert_allclose(found, wanted, rtol=5e-6, atol=5e-6)
+    assert counted.tolist() == marked.any(1).tolist() and float(found[0]) == 0
+    every, _ = contrastive.loss_against(scores, positive, jnp.asarray(arrays["mask"]))
+    np.testing.assert_allclose(every, call(arrays, temperature=0.05), rtol=5e-6, atol=5e-6)
+    assert np.abs(np.asarray(every) - wanted).max() > 1e-2
+
+
 def test_accuracy_counts_queries_that_have_such_a_negative():
     scores = jnp.array([[3.0, 1.0, 2.0], [1.0, 5.0, 0.0]])
     columns = jnp.array([[True, True, False], [False, False, False]])

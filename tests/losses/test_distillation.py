@@ -35,10 +35,10 @@ def call(loss, arrays, **changes):
 
 
 def agree(found, arrays, name) -> bool:
-    """1e-5 relative to the largest entry: float32 against PyTorch's float64."""
+    """1e-6 relative to the largest entry: float32 against PyTorch's float64."""
     wanted = [arrays[f"{name}/value"], arrays[f"{name}/grad"]]
     return all(
-        np.abs(f - w).max() <= 1e-5 * np.abs(w).max() for f, w in zip(found, wanted, strict=True)
+        np.abs(f - w).max() <= 1e-6 * np.abs(w).max() for f, w in zip(found, wanted, strict=True)
     )
 
 
@@ -69,6 +69,28 @@ def test_a_document_without_a_score_changes_neither_loss_nor_gradient(arrays, na
     assert np.isfinite(before[1]).all() and (before[1][~valid] == 0).all()
     broken = call(LOSSES[name], arrays, teacher=holes, valid=np.ones_like(valid))
     assert not np.isfinite(broken[0]).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_document_of_weight_two_counts_as_two(arrays, name):
+    twice = arrays["valid"] & ~arrays["relevant"] & (np.arange(arrays["valid"].shape[1]) % 2 == 1)
+    weights = jnp.asarray(np.where(twice, 2, 1).astype(np.float32))
+
+    def weighed(scores, teacher, relevant, valid):
+        if name == "margin_mse":
+            return distillation.margin_mse(scores, teacher, relevant, valid, weights)
+        return distillation.kl_candidates(scores, teacher, valid, weights, temperature=2.0)
+
+    def doubled(scores, teacher, relevant, valid):
+        double = [jnp.concatenate([x, x], axis=1) for x in (scores, teacher, relevant)]
+        return LOSSES[name](*double, jnp.concatenate([valid, valid & twice], axis=1))
+
+    wanted = call(doubled, arrays)
+    for found, value in zip(call(weighed, arrays), wanted, strict=True):
+        # 1e-6 of the largest entry: float32 rounding.
+        assert np.abs(found - value).max() <= 1e-6 * np.abs(value).max()
+    plain, _ = call(LOSSES[name], arrays)
+    assert np.abs(plain - wanted[0]).max() > 1e-2 * np.abs(plain).max()
 
 
 @pytest.mark.parametrize("name", LOSSES)

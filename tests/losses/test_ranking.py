@@ -28,10 +28,10 @@ def value_and_grad(loss, first, *rest):
 
 
 def agree(found, arrays, name) -> bool:
-    """1e-5 relative to the largest entry: float32 against PyTorch's float64."""
+    """1e-6 relative to the largest entry: float32 against PyTorch's float64."""
     wanted = [arrays[f"{name}/value"], arrays[f"{name}/grad"]]
     return all(
-        f.shape == w.shape and np.abs(f - w).max() <= 1e-5 * np.abs(w).max()
+        f.shape == w.shape and np.abs(f - w).max() <= 1e-6 * np.abs(w).max()
         for f, w in zip(found, wanted, strict=True)
     )
 
@@ -76,6 +76,45 @@ def test_a_query_with_nothing_to_compare_costs_nothing(arrays, name):
     for relevant, valid in ((nothing, ~nothing), (~nothing, nothing), (nothing, nothing)):
         value, grad = value_and_grad(LISTS[name], scores, relevant, valid)
         assert (value == 0).all() and (grad == 0).all()
+
+
+@pytest.mark.parametrize(
+    "name, wanted",
+    # Scores 1, 0, 0 of one relevant document and two others, which weigh 1 and 3.
+    [("listwise", np.log(np.e + 4) - 1), ("pairwise", np.log1p(np.exp(-1)))],
+)
+def test_a_weight_counts_a_document_so_many_times(name, wanted):
+    scores, first = jnp.array([[1.0, 0.0, 0.0]]), jnp.array([[True, False, False]])
+    weights = jnp.array([[1.0, 1.0, 3.0]])
+    loss, every = LISTS[name], jnp.ones((1, 3), bool)
+    assert float(loss(scores, first, every, weights)[0]) == pytest.approx(wanted, rel=1e-6)
+    far = jnp.array([[1.0, 0.0, 2.0]])
+    by_hand = {
+        "listwise": np.log(np.e + 1 + 3 * np.exp(2)) - 1,
+        "pairwise": (np.log1p(np.exp(-1)) + 3 * np.log1p(np.e)) / 4,
+    }
+    assert float(loss(far, first, every, weights)[0]) == pytest.approx(by_hand[name], rel=1e-6)
+    assert float(loss(far, first, every)[0]) != pytest.approx(by_hand[name], rel=1e-2)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_weights_of_one_or_where_nothing_is_change_no_bit(arrays, name):
+    inputs = (arrays["scores"], arrays["relevant"], arrays["valid"])
+    plain = value_and_grad(LISTS[name], *inputs)
+    for weights in (np.ones_like(arrays["scores"]), np.where(arrays["valid"], 1.0, 7.0)):
+        found = value_and_grad(LISTS[name], *inputs, np.float32(weights))
+        for one, other in zip(plain, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+    # Pairs that all weigh the same are as none: weights have to differ among the others, too.
+    other = np.where(arrays["relevant"], 1, 1 + 3 * np.arange(arrays["valid"].shape[1]))
+    weighed, _ = value_and_grad(LISTS[name], *inputs, np.float32(other))
+    assert np.abs(weighed - plain[0]).max() > 0.1
+
+
+def test_a_single_pair_of_half_a_weight_costs_what_it_costs_whole():
+    scores, first, every = jnp.zeros((1, 2)), jnp.array([[True, False]]), jnp.ones((1, 2), bool)
+    half = ranking.pairwise(scores, first, every, jnp.array([[1.0, 0.5]]))
+    assert float(half[0]) == float(ranking.pairwise(scores, first, every)[0]) > 0.69
 
 
 def test_two_logits_that_differ_by_one_logit_cost_the_same(arrays):

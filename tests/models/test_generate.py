@@ -25,7 +25,7 @@ SEARCHES = {
         "length_penalty": 2.0,
     },
     "never": {
-        "num_beams": 4,
+        "num_beams": 2,
         "num_return_sequences": 2,
         "early_stopping": "never",
         "length_penalty": 2.0,
@@ -35,12 +35,13 @@ SEARCHES = {
 }
 
 
-def run(function, reference, *, scan=False, **options):
+def run(function, reference, *, scan=False, mask=None, **options):
     config = reference.config
     params, _ = names_t5.from_hf(reference.tensors, config, "here", scan=scan)
     graph = t5_decoder.graphdef(config, scan=scan)
     search = jax.jit(functools.partial(function, graph, max_new_tokens=NEW_TOKENS, **options))
-    return search(params, jnp.asarray(reference.tokens), jnp.asarray(reference.mask))
+    mask = reference.mask if mask is None else mask
+    return search(params, jnp.asarray(reference.tokens), jnp.asarray(mask))
 
 
 def padded(sequences):
@@ -78,12 +79,29 @@ def test_beams_and_their_scores_are_those_of_transformers(t5_reference, search):
     [
         ("short", {"length_penalty": 1.0}),
         ("early", {"early_stopping": False}),
+        ("never", {"early_stopping": False}),
         ("default", {"num_beams": 2}),
     ],
 )
 def test_other_options_give_other_beams(mt5, search, change):
     with pytest.raises(AssertionError):
         assert_beams_agree(mt5, search, SEARCHES[search], **change)
+
+
+def test_the_padding_of_a_text_is_not_seen(mt5):
+    """The twins: with the padding read as text, greedy and beams are others."""
+    seen = np.ones_like(mt5.mask)
+    with pytest.raises(AssertionError):
+        assert_beams_agree(mt5, "default", SEARCHES["default"], mask=seen)
+    texts = run(generate.greedy, mt5, mask=seen)
+    assert (np.asarray(texts) != padded(mt5.arrays["greedy"])).any()
+
+
+def test_texts_that_end_early_are_among_those_compared(gated, mt5):
+    """Or what stands behind the end would not be tested by them ("never", "long" favour length)."""
+    for reference in (gated, mt5):
+        for name in ("greedy", "beam/default", "beam/three", "beam/early", "beam/short"):
+            assert (padded(reference.arrays[name])[:, :-1] == 1).any(), name
 
 
 def test_stacked_layers_generate_the_same(mt5):

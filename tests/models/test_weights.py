@@ -17,6 +17,8 @@ TENSORS = {
     "c": np.arange(4, dtype=np.float16),
 }
 
+READERS = [weights.read, weights.stored, lambda directory: list(weights.iterate(directory))]
+
 
 def shards(directory, parts, *, claimed=None):
     """Writes sharded safetensors with the index of Hugging Face."""
@@ -32,7 +34,7 @@ def shards(directory, parts, *, claimed=None):
 def assert_read(directory):
     pairs = list(weights.iterate(directory))
     assert len(pairs) == len(TENSORS)
-    for read in (weights.read(directory), dict(pairs)):
+    for read in (weights.read(directory), dict(pairs), weights.stored(directory)):
         assert read.keys() == TENSORS.keys()
         for name, tensor in TENSORS.items():
             assert read[name].dtype == tensor.dtype
@@ -48,44 +50,57 @@ def test_a_single_file_and_shards_read_alike(tmp_path):
     assert_read(sharded)
 
 
-def test_a_missing_shard_is_named(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_a_missing_shard_is_named(tmp_path, read):
     shards(tmp_path, [{"a": TENSORS["a"]}, {"c": TENSORS["c"]}])
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(InputError, match="model-00002-of-00002.safetensors does not exist"):
-        weights.read(tmp_path)
-    with pytest.raises(InputError, match="model-00002-of-00002.safetensors does not exist"):
-        next(weights.iterate(tmp_path))
+        read(tmp_path)
 
 
-def test_a_tensor_that_no_shard_holds_is_named(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_a_tensor_that_no_shard_holds_is_named(tmp_path, read):
     shards(tmp_path, [TENSORS], claimed={"d": "model-00001-of-00001.safetensors"})
     with pytest.raises(InputError, match="do not hold: d"):
-        weights.read(tmp_path)
-    with pytest.raises(InputError, match="do not hold: d"):
-        list(weights.iterate(tmp_path))
+        read(tmp_path)
 
 
-def test_a_shard_outside_the_folder_is_refused(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_a_shard_outside_the_folder_is_refused(tmp_path, read):
     shards(tmp_path, [TENSORS], claimed={"d": "../elsewhere.safetensors"})
     with pytest.raises(InputError, match="outside its folder: '../elsewhere.safetensors'"):
-        weights.read(tmp_path)
+        read(tmp_path)
 
 
-def test_an_index_without_its_map_is_refused(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_an_index_without_its_map_is_refused(tmp_path, read):
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(InputError, match="no weight_map"):
-        weights.read(tmp_path)
+        read(tmp_path)
 
 
-def test_a_directory_without_weights_is_refused_with_the_names_looked_for(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_a_directory_without_weights_is_refused_with_the_names_looked_for(tmp_path, read):
     with pytest.raises(InputError, match="holds no weights.*model.safetensors.*pytorch_model.bin"):
-        weights.read(tmp_path)
+        read(tmp_path)
 
 
-def test_a_broken_file_is_named(tmp_path):
+@pytest.mark.parametrize("read", READERS)
+def test_a_broken_file_is_named(tmp_path, read):
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     with pytest.raises(InputError, match="model.safetensors is not a readable safetensors file"):
-        weights.read(tmp_path)
+        read(tmp_path)
+
+
+def test_a_stored_tensor_is_read_when_asked_for_and_not_kept(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file(TENSORS, path)
+    tensors = weights.stored(path)
+    assert tensors["a"] is not tensors["a"]
+    path.write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    assert list(tensors) == ["a", "b", "c"]
+    with pytest.raises(InputError, match="model.safetensors is not a readable safetensors file"):
+        tensors["a"]
 
 
 def test_the_hash_sees_values_paths_shapes_and_dtypes_only():

@@ -58,7 +58,7 @@ class Fixed:
     """A scorer of given numbers; `seen` are the pairs it was asked for, call by call."""
 
     def __init__(self, score):
-        self.max_length, self.meter, self.seen, self._score = 512, Meter(), [], score
+        self.max_length, self.meter, self.seen, self._score = 512, Meter("pairs"), [], score
 
     def score(self, pairs):
         self.seen.append(list(pairs))

@@ -146,7 +146,7 @@ def interrupted(monkeypatch):
     """Makes the stage stop after some blocks, as an interrupt from the keyboard would."""
 
     def stop(settings, out, blocks):
-        append = rerank_run.PartialRun.append
+        append = rerank_run.PartialFile.append
 
         def counted(self, *args, **options):
             if self.queries >= 2 * blocks:
@@ -154,7 +154,7 @@ def interrupted(monkeypatch):
             append(self, *args, **options)
 
         with monkeypatch.context() as patched:
-            patched.setattr(rerank_run.PartialRun, "append", counted)
+            patched.setattr(rerank_run.PartialFile, "append", counted)
             with pytest.raises(KeyboardInterrupt):
                 run(settings, out)
 
@@ -199,7 +199,7 @@ def test_finished_blocks_are_not_scored_again(options, tmp_path, interrupted):
 )
 def test_other_options_are_refused_on_resume(options, tmp_path, interrupted, change, named):
     interrupted(settings(**options), tmp_path / "out", 1)
-    with pytest.raises(InputError, match=f"unfinished run of another {named} "):
+    with pytest.raises(InputError, match=f"unfinished run.trec of another {named} "):
         run(settings(**options | change), tmp_path / "out")
     run(settings(**options | change, overwrite=True), tmp_path / "out")
     assert (tmp_path / "out" / "run.trec").exists()

@@ -1,5 +1,7 @@
 """Pairs to scores: order, buckets, devices, compilations, and what is counted."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 
 from tart_jax import distributed
 from tart_jax.encode.encoder import bucket
+from tart_jax.encode.formats import checked_format
 from tart_jax.models import cross_encoder
 from tart_jax.search import scorer as module
-from tart_jax.search.scorer import CrossScorer, PairScorer, checked_format
+from tart_jax.search.scorer import CrossScorer, PairScorer
 from tart_jax.types import InputError
 
 # Padding changes the order of float32 sums; scores are of the order of 10.
@@ -83,6 +86,38 @@ def test_one_logit_and_a_start_token_are_scored_alike(make_cross, tiny_cross, pa
     scores = make(model).score(pairs)
     np.testing.assert_allclose(scores, alone(model, pairs), rtol=TOLERANCE, atol=TOLERANCE)
     assert np.abs(scores - make(tiny_cross).score(pairs)).max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def t5_expected(t5_cross, pairs):
+    return alone(t5_cross, pairs)
+
+
+def test_a_t5_encoder_scores_each_pair_as_alone_on_one_and_eight_devices(
+    t5_cross, pairs, t5_expected
+):
+    assert np.ptp(t5_expected) > 1
+    for mesh in (None, distributed.make_mesh({"data": 8})):
+        scores = make(dataclasses.replace(t5_cross), mesh=mesh).score(pairs)
+        np.testing.assert_allclose(scores, t5_expected, rtol=TOLERANCE, atol=TOLERANCE)
+    longer = make(dataclasses.replace(t5_cross), max_length=96)
+    assert longer.max_length == 96  # which a BERT's 64 positions would refuse
+
+
+@pytest.mark.parametrize("broken", ["start", "mask", "order"])
+def test_a_t5_encoders_comparison_fails_for_a_broken_twin(
+    t5_cross, pairs, t5_expected, broken, monkeypatch
+):
+    model, pad = dataclasses.replace(t5_cross), module.tokenization.pad
+    if broken == "start":
+        model.format = dataclasses.replace(model.format, start_token=None)
+    if broken == "mask":
+        monkeypatch.setattr(
+            module.tokenization, "pad", lambda *given: (pad(*given)[0], pad(*given)[1] | True)
+        )
+    if broken == "order":
+        pairs = sorted(pairs, key=lambda pair: len("".join(pair)))
+    assert np.abs(make(model).score(pairs) - t5_expected).max() > 1000 * TOLERANCE
 
 
 def test_parts_of_the_pairs_and_other_budgets_change_nothing(tiny_cross, pairs, expected):
@@ -166,7 +201,7 @@ def test_the_meter_counts_pairs_tokens_and_padding(tiny_cross):
     subject = make(tiny_cross)
     subject.score([("a b", "c"), ("a", "b c d")])
     assert isinstance(subject, PairScorer)
-    assert (subject.meter.pairs, subject.meter.tokens) == (2, 6 + 7)
+    assert (subject.meter.count, subject.meter.tokens) == (2, 6 + 7)
     assert subject.meter.slots == 512 and subject.meter.padding == pytest.approx(1 - 13 / 512)
     assert subject.meter.seconds > 0
     assert set(subject.meter.rates()) == {"pairs/s", "tokens/s", "padding"}

@@ -10,14 +10,14 @@ from tests.train.conftest import scored_examples, training_examples
 
 OPTIONS = dict(
     name="dual_contrastive", temperature=0.05, contrastive_weight=1.0, teaching="kl",
-    teaching_weight=1.0, teaching_temperature=1.0,
+    teaching_weight=1.0, teaching_temperature=1.0, unfollowing_weight=1.0,
 )  # fmt: skip
 
 
 def test_the_usual_options_are_accepted_for_every_objective():
     for name in objective_table.OBJECTIVES:
         objective_table.check(**OPTIONS | {"name": name})
-    objective_table.check(**OPTIONS | {"contrastive_weight": 0.0})
+    objective_table.check(**OPTIONS | {"contrastive_weight": 0.0, "unfollowing_weight": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ def test_the_usual_options_are_accepted_for_every_objective():
         ({"teaching_temperature": -1.0}, "objective.teaching_temperature is -1.0; 1 is usual"),
         ({"teaching_weight": -1.0}, "should be 0 or more and not both 0; they are 1.0 and -1.0"),
         ({"contrastive_weight": 0.0, "teaching_weight": 0.0}, "they are 0.0 and 0.0"),
+        ({"unfollowing_weight": -0.5}, r"unfollowing_weight is -0.5; it should be 0 \(left out\)"),
+        ({"unfollowing_weight": float("nan")}, "unfollowing_weight is nan"),
+        ({"unfollowing_weight": float("inf")}, "unfollowing_weight is inf"),
     ],
 )
 def test_options_that_no_objective_could_train_with_are_refused(change, message):

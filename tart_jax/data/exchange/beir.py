@@ -10,6 +10,7 @@ from typing import Any
 from tart_jax import io
 from tart_jax.data import lookup
 from tart_jax.data.examples import TrainingExample
+from tart_jax.data.exchange import writers
 from tart_jax.data.exchange.records import EMPTY_QUERY, Item, Record, Rejected
 from tart_jax.data.exchange.writers import Exported
 from tart_jax.types import Document, InputError
@@ -129,6 +130,8 @@ def _note_losses(example: TrainingExample, exported: Exported) -> None:
         exported.lose("random negatives are in the corpus, without a judgement")
     if example.unfollowing_negatives:
         exported.lose("unfollowing negatives judged 0 like hard ones")
+    if example.scores:
+        exported.lose(writers.SCORES)
 
 
 class _Distinct:

@@ -1,7 +1,8 @@
 """DPR's training files: a JSON list (streamed) or JSON lines of questions with contexts.
 
 Records: {question, answers, positive_ctxs, negative_ctxs, hard_negative_ctxs}, each context {title,
-text, passage_id or psg_id, score?}; answers and scores are not read. Source: the DPR repository.
+text, passage_id or psg_id, score?}; `score` is the retriever's and is not read.
+A teacher's stands in `ce_score`, a field of TART's. Source: the DPR repository.
 """
 
 import json
@@ -24,6 +25,7 @@ def read(path: str | Path, *, task: str) -> Iterator[Item]:
             record.text("question"),
             query_id=record.identifier("query_id"),
             instruction=record.instruction(),
+            answers=record.answers("answers"),
             positives=record.documents("positive_ctxs"),
             negatives=record.documents("negative_ctxs", optional=True),
             hard_negatives=record.documents("hard_negative_ctxs", optional=True),
@@ -34,17 +36,21 @@ def write(path: Path, examples: Iterable[TrainingExample]) -> Exported:
     """One JSON list. An instruction goes into a field of its own, which DPR does not read."""
     exported = Exported()
     with io.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
-        for example in exported.count(examples):
-            record: dict = {"question": example.query, "answers": [], "query_id": example.query_id}
+        for example in exported.count(examples, answers=True):
+            answers = list(example.answers)
+            record: dict = {"question": example.query, "answers": answers}
+            record["query_id"] = example.query_id
             if example.instruction is not None:
                 record["instruction"] = example.instruction
                 exported.lose("instructions in a field that DPR does not read")
+            if example.scores:
+                exported.lose("scores in a field that DPR does not read")
             if example.unfollowing_negatives:
                 exported.lose("unfollowing negatives written as hard negatives")
             hard = (*example.hard_negatives, *example.unfollowing_negatives)
-            record["positive_ctxs"] = writers.contexts(example.positives)
-            record["negative_ctxs"] = writers.contexts(example.negatives)
-            record["hard_negative_ctxs"] = writers.contexts(hard)
+            record["positive_ctxs"] = writers.contexts(example.positives, example.scores)
+            record["negative_ctxs"] = writers.contexts(example.negatives, example.scores)
+            record["hard_negative_ctxs"] = writers.contexts(hard, example.scores)
             file.write(",\n" if exported.records else "[\n")
             file.write(json.dumps(record, ensure_ascii=False))
             exported.records += 1

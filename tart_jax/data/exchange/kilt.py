@@ -70,17 +70,19 @@ def read(
                 d for o in outputs if o.fields.get("answer") is not None
                 for d in record.document("", record.clean(o.fields["answer"], "'answer'"))
             ]  # fmt: skip
-            reason = NO_ANSWER
+            reason, answers = NO_ANSWER, []
         else:
             spans = [span for output in outputs for span in _spans(output)]
             documents = passages.of(spans)
             reason = NO_PASSAGE if spans else NO_PROVENANCE
+            answers = [o.text("answer") for o in outputs if o.fields.get("answer") is not None]
         query, query_id = record.text("input"), record.identifier("id")
         if not documents:
             yield Rejected(where, reason)
             continue
         distinct = {d.doc_id: d for d in documents}.values()
-        yield record.read(task, query, query_id=query_id, positives=list(distinct))
+        answers = list(dict.fromkeys(answers))
+        yield record.read(task, query, query_id=query_id, positives=list(distinct), answers=answers)
 
 
 def _spans(output: Record) -> list[Span]:

@@ -122,25 +122,13 @@ def _labelled(
 ) -> Iterator[Judged | Rejected]:
     for record in records:
         query, documents = record.text(columns.query), _documents(record, columns.positive)
-        relevant = _number(record, columns.label) >= threshold
+        relevant = record.number(columns.label) >= threshold
         if not query.strip():
             yield Rejected(record.where, EMPTY_QUERY)
         elif not documents:
             yield Rejected(record.where, EMPTY_DOCUMENT)
         else:
             yield Judged(record, query, *((documents, []) if relevant else ([], documents)))
-
-
-def _number(record: Record, name: str) -> float:
-    value = record.fields.get(name)
-    try:
-        if isinstance(value, int | float | str):
-            number = float(value)
-            if number == number:
-                return number
-    except (ValueError, OverflowError):
-        pass
-    raise InputError(f"{record.where} needs the field {name!r} with a number, not {shown(value)}.")
 
 
 def write(path: Path, examples: Iterable[TrainingExample], *, num_negatives: int = 0) -> Exported:
@@ -166,6 +154,8 @@ def _tuples(
             exported.lose("negatives beyond the columns left out")
         if example.instruction is not None:
             exported.lose("instructions left out")
+        if example.scores:
+            exported.lose(writers.SCORES)
         for positive in example.positives:
             row = {"anchor": example.query, "positive": positive.contents()}
             for number, document in enumerate(negatives[:count], start=1):

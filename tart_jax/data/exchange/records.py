@@ -4,10 +4,12 @@ A reader yields one `Read` or one `Rejected` for each record (or group of record
 Malformed records are InputErrors; records that a stated rule drops are `Rejected`.
 """
 
+import contextlib
 import gzip
 import hashlib
 import itertools
 import json
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from tart_jax import io
 from tart_jax.data.examples import TrainingExample
 from tart_jax.types import Document, InputError
 
+SCORE = "ce_score"  # TART's name for a cross-encoder's score of a context
 ID_NAMES = ("doc_id", "docid", "passage_id", "psg_id", "id", "_id")
 EMPTY_QUERY = "the query is empty"
 NO_POSITIVE = "it has no positive document"
@@ -110,6 +113,7 @@ class Record:
         self.fields: Mapping[str, Any] = value
         self.where = where
         self.changes: list[str] = []
+        self.scores: dict[str, float] = {}
 
     def text(self, *names: str, optional: bool = False) -> str:
         """The first of these fields that is there; a text, without NUL and half surrogates."""
@@ -142,6 +146,16 @@ class Record:
             value = str(value)
         return self.clean(value, " or ".join(map(repr, names))).strip()
 
+    def number(self, name: str) -> float:
+        """A finite number, or the text of one."""
+        value = self.fields.get(name)
+        with contextlib.suppress(ValueError, OverflowError):
+            if isinstance(value, int | float | str) and math.isfinite(number := float(value)):
+                return number
+        raise InputError(
+            f"{self.where} needs the field {name!r} with a number, not {shown(value)}."
+        )
+
     def items(self, name: str, *, optional: bool = False) -> list[Any]:
         value = self.fields.get(name)
         if value is None and optional:
@@ -152,13 +166,23 @@ class Record:
             )
         return value
 
+    def answers(self, name: str) -> tuple[str, ...]:
+        """A list of short texts, each once; none where the field is missing."""
+        found = (self.clean(value, repr(name)) for value in self.items(name, optional=True))
+        return tuple(dict.fromkeys(text for text in found if text.strip()))
+
     def documents(self, name: str, *, optional: bool = False) -> tuple[Document, ...]:
-        """A list of {title, text, and an id}; empty documents are left out, and noted."""
+        """A list of {title, text, an id, ce_score?}; empty documents are left out, and noted."""
         found = []
         for number, value in enumerate(self.items(name, optional=optional)):
             entry = Record(value, f"{self.where}, {name!r} {number},")
             title, text = entry.text("title", optional=True), entry.text("text")
-            found += self.document(title, text, entry.identifier(*ID_NAMES))
+            made = self.document(title, text, entry.identifier(*ID_NAMES))
+            if made and entry.fields.get(SCORE) is not None:
+                score = entry.number(SCORE)
+                if self.scores.setdefault(made[0].doc_id, score) != score:
+                    self.changes.append("further scores of a document left out")
+            found += made
             self.changes += entry.changes
         return tuple(found)
 
@@ -182,6 +206,7 @@ class Record:
         query_id: str = "",
         instruction: str | None = None,
         positives: Sequence[Document] = (),
+        answers: Sequence[str] = (),
         **negatives: Sequence[Document],
     ) -> Item:
         """The example, or the record rejected for an empty query or for want of a positive."""
@@ -196,6 +221,8 @@ class Record:
             query,
             tuple(positives),
             instruction=instruction,
+            answers=tuple(answers),
+            scores=self.scores,
             **others,
         )
         return Read(example, 1, tuple(self.changes))
@@ -231,14 +258,14 @@ def grouped(rows: Iterable[Judged | Rejected], task: str, *, negatives: str) -> 
         run = [row for row in members if isinstance(row, Judged)]
         positives = {d.doc_id: d for row in run for d in row.positives}
         others = {d.doc_id: d for row in run for d in row.negatives}
-        first = run[0]
+        first, kinds = run[0], dict[str, Any]({negatives: list(others.values())})
         item = first.record.read(
             task,
             first.query,
             query_id=first.query_id,
             instruction=first.instruction,
             positives=list(positives.values()),
-            **{negatives: list(others.values())},
+            **kinds,
         )
         changes = tuple(change for row in run for change in row.record.changes)
         yield (

@@ -1,7 +1,7 @@
 """TART-dual's training files: `question` ("instruction [SEP] query") and lists of contexts.
 
 Records: {question, positive_ctxs, negative_ctxs, hard_negative_ctxs}, each context {title, text,
-ce_score?}; scores and other fields are not read. Source: the TART repository, BERRI/README.
+ce_score?}; other fields are not read. Source: the TART repository, BERRI/README.
 """
 
 from collections.abc import Iterable, Iterator
@@ -86,9 +86,9 @@ def write(
         return {
             "query_id": example.query_id,
             "question": question,
-            "positive_ctxs": writers.contexts(example.positives),
-            "negative_ctxs": writers.contexts(example.negatives),
-            "hard_negative_ctxs": writers.contexts(hard),
+            "positive_ctxs": writers.contexts(example.positives, example.scores),
+            "negative_ctxs": writers.contexts(example.negatives, example.scores),
+            "hard_negative_ctxs": writers.contexts(hard, example.scores),
         }
 
     return writers.jsonl(path, examples, record, exported)

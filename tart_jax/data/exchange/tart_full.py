@@ -103,6 +103,8 @@ def _lines(
             exported.lose("negatives beyond the ratio left out")
         if example.hard_negatives or example.unfollowing_negatives:
             exported.lose("kinds of negatives are not told apart")
+        if example.scores:
+            exported.lose(writers.SCORES)
         for label, documents in ((1, example.positives), (0, kept)):
             for document in documents:
                 yield {"query": query, "document": document.contents(), "label": label}

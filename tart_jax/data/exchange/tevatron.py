@@ -1,9 +1,11 @@
 """Tevatron's training files: JSON lines of {query_id, query, positive_passages, negative_passages}.
 
-Each passage is {docid, title?, text}. Source: the Tevatron repository.
+Each passage is {docid, title?, text}, and in our files TART's `ce_score` where there is one.
+Source: the Tevatron repository.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ from tart_jax.data.examples import TrainingExample
 from tart_jax.data.exchange import writers
 from tart_jax.data.exchange.records import Item, Record, json_records
 from tart_jax.data.exchange.writers import Exported
-from tart_jax.types import Document
 
 
 def read(path: str | Path, *, task: str) -> Iterator[Item]:
@@ -39,12 +40,11 @@ def write(path: Path, examples: Iterable[TrainingExample]) -> Exported:
         if example.instruction is not None:
             fields["instruction"] = example.instruction
             exported.lose("instructions in a field that Tevatron does not read")
-        fields["positive_passages"] = _passages(example.positives)
-        fields["negative_passages"] = _passages(writers.all_negatives(example))
+        if example.scores:
+            exported.lose("scores in a field that Tevatron does not read")
+        passages = partial(writers.contexts, scores=example.scores, id_name="docid")
+        fields["positive_passages"] = passages(example.positives)
+        fields["negative_passages"] = passages(writers.all_negatives(example))
         return fields
 
     return writers.jsonl(path, examples, record, exported)
-
-
-def _passages(documents: Iterable[Document]) -> list[dict[str, str]]:
-    return [{"docid": d.doc_id, "title": d.title, "text": d.text} for d in documents]

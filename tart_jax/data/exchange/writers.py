@@ -1,14 +1,18 @@
 """What all writers share: contexts with ids, and a count of what a format could not carry."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tart_jax import io
 from tart_jax.data.examples import TrainingExample
+from tart_jax.data.exchange.records import SCORE
 from tart_jax.types import Document
+
+SCORES = "scores of documents left out"
+ANSWERS = "answers left out"
 
 
 @dataclass
@@ -22,9 +26,14 @@ class Exported:
     def lose(self, what: str) -> None:
         self.lost[what] += 1
 
-    def count(self, examples: Iterable[TrainingExample]) -> Iterator[TrainingExample]:
+    def count(
+        self, examples: Iterable[TrainingExample], *, answers: bool = False
+    ) -> Iterator[TrainingExample]:
+        """answers: the format has a place for those of the query."""
         for example in examples:
             self.examples += 1
+            if example.answers and not answers:
+                self.lose(ANSWERS)
             yield example
 
 
@@ -39,9 +48,16 @@ def jsonl(
     return exported
 
 
-def contexts(documents: Iterable[Document]) -> list[dict[str, str]]:
-    """DPR's form of documents; `passage_id` is DPR's name for the id."""
-    return [{"title": d.title, "text": d.text, "passage_id": d.doc_id} for d in documents]
+def contexts(
+    documents: Iterable[Document], scores: Mapping[str, float], *, id_name: str = "passage_id"
+) -> list[dict[str, Any]]:
+    """DPR's form of documents, `passage_id` being its name for the id; TART's of their scores."""
+    made: list[dict[str, Any]] = []
+    for document in documents:
+        made.append({"title": document.title, "text": document.text, id_name: document.doc_id})
+        if document.doc_id in scores:
+            made[-1][SCORE] = scores[document.doc_id]
+    return made
 
 
 def all_negatives(example: TrainingExample) -> Sequence[Document]:

@@ -1,6 +1,7 @@
 """DPR's JSON list and JSON lines."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,7 @@ EXAMPLE = TrainingExample(
     (Document("17", "a tree", "Oak"),),
     (Document("9", "a bird", "Owl"),),
     (Document(content_id("Yew", "a shrub"), "a shrub", "Yew"),),
+    answers=("tree",),
 )
 
 
@@ -78,3 +80,12 @@ def test_only_the_beginning_of_a_list_on_one_line_is_read_to_tell_it_from_lines(
     content = (tmp_path / "a.json").read_bytes()[:-2] + b"\xff"  # not UTF-8, far behind
     (tmp_path / "a.json").write_bytes(content)
     assert next(dpr.read(tmp_path / "a.json", task="nq")) == Read(EXAMPLE)
+
+
+def test_scores_stand_in_a_field_of_their_own_and_that_is_counted(tmp_path):
+    scored = replace(EXAMPLE, scores={EXAMPLE.positives[0].doc_id: 0.5})
+    exported = dpr.write(tmp_path / "a.json", [scored, EXAMPLE])
+    assert exported.lost == {"scores in a field that DPR does not read": 1}
+    assert (tmp_path / "a.json").read_text().count('"ce_score": 0.5') == 1
+    back = [item.example for item in dpr.read(tmp_path / "a.json", task="nq")]
+    assert back == [scored, EXAMPLE]

@@ -1,5 +1,6 @@
 """The stage `export`."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -45,6 +46,32 @@ def test_what_is_exported_reads_back_the_same(format, options, tmp_path, capsys)
     back = [item.example for item in formats.reader(format)(output, task="t")]
     assert back == EXAMPLES and back != EXAMPLES[::-1]
     assert "records written" in capsys.readouterr().out
+
+
+def test_scores_read_back_the_same_or_are_counted_as_lost(tmp_path):
+    scored = [
+        dataclasses.replace(
+            example,
+            scores={example.positives[0].doc_id: 7.5, example.hard_negatives[0].doc_id: -1.0},
+        )
+        for example in EXAMPLES
+    ]
+    examples.write(tmp_path / "train.jsonl", scored)
+    carry, lose = set(), set()
+    for name, format in formats.FORMATS.items():
+        if not format.write or format.from_run:
+            continue
+        lost = exported(tmp_path, name)["lost"]
+        back = formats.reader(name)(tmp_path / "w" / format.output, task="t")
+        scores = [item.example.scores for item in back]
+        if scores == [example.scores for example in scored]:
+            carry.add(name)
+            assert "scores of documents left out" not in lost
+        else:
+            lose.add(name)
+            assert scores == [{}, {}] and lost["scores of documents left out"] == 2
+    assert carry == {"tart_dual", "dpr", "tevatron"}
+    assert lose == {"tart_full", "pairs", "beir"}
 
 
 def test_losses_are_counted_and_shown(tmp_path, capsys):

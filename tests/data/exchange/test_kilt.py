@@ -50,7 +50,7 @@ def test_passages_that_meet_the_provenance_are_positives(folder):
     where = f"{folder}/nq.jsonl: line"
     items = list(kilt.read(folder / "nq.jsonl", task="nq", corpus=str(folder)))
     assert items == [
-        Read(TrainingExample("nq", "a", "oak", (DOCUMENTS[0],))),
+        Read(TrainingExample("nq", "a", "oak", (DOCUMENTS[0],), answers=("tree",))),
         Read(TrainingExample("nq", "b", "elm [SEP] kind",
                              (DOCUMENTS[2], DOCUMENTS[0], DOCUMENTS[1]))),
         Rejected(f"{where} 3", "no output has a provenance"),

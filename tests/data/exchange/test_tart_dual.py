@@ -23,6 +23,7 @@ EXAMPLE = TrainingExample(
     (Document(content_id("", "a bird"), "a bird"),),
     (Document(content_id("", "a shrub"), "a shrub"),),
     instruction="Find a definition.",
+    scores={content_id("Oak", "a tree"): 0.99},
 )
 
 
@@ -81,6 +82,24 @@ def test_a_malformed_record_is_refused_with_file_line_and_field(tmp_path):
     path = written(tmp_path / "a.jsonl", RECORD, RECORD | {"negative_ctxs": "none"})
     with pytest.raises(InputError, match=r"a.jsonl: line 2 needs the field 'negative_ctxs' as a l"):
         list(tart_dual.read(path, task="t"))
+
+
+def test_a_score_that_is_no_finite_number_is_refused_with_its_context(tmp_path):
+    for bad in ("high", float("nan"), [1], 10**400):
+        record = RECORD | {"negative_ctxs": [{"title": "", "text": "a bird", "ce_score": bad}]}
+        path = written(tmp_path / "a.jsonl", RECORD, record)
+        with pytest.raises(
+            InputError, match=r"a.jsonl: line 2, 'negative_ctxs' 0, needs the field 'ce_score' wi"
+        ):
+            list(tart_dual.read(path, task="t"))
+
+
+def test_the_first_of_two_scores_of_a_document_stays(tmp_path):
+    again = RECORD["positive_ctxs"][0] | {"ce_score": 0.5}
+    path = written(tmp_path / "a.jsonl", RECORD | {"hard_negative_ctxs": [again]})
+    (item,) = tart_dual.read(path, task="t")
+    assert item.example.scores == EXAMPLE.scores
+    assert item.changes == ("further scores of a document left out",)
 
 
 @pytest.mark.parametrize("order", ["instruction_first", "query_first"])

@@ -1,6 +1,7 @@
 """Tevatron's JSON lines."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -48,3 +49,12 @@ def test_kinds_of_negatives_that_are_merged_are_counted(tmp_path):
     assert exported.lost == {"all kinds of negatives written as hard negatives": 1}
     (item,) = tevatron.read(tmp_path / "a.jsonl", task="t")
     assert item.example.hard_negatives == example.negatives
+
+
+def test_scores_stand_in_a_field_of_their_own_and_that_is_counted(tmp_path):
+    scored = replace(EXAMPLE, scores={EXAMPLE.positives[0].doc_id: 0.5})
+    exported = tevatron.write(tmp_path / "a.json", [scored, EXAMPLE])
+    assert exported.lost == {"scores in a field that Tevatron does not read": 1}
+    assert (tmp_path / "a.json").read_text().count('"ce_score": 0.5') == 1
+    back = [item.example for item in tevatron.read(tmp_path / "a.json", task="t")]
+    assert back == [scored, EXAMPLE]

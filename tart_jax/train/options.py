@@ -1,0 +1,78 @@
+"""The options of a training run: what fits together, and what a resumed run must share."""
+
+import fnmatch
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from tart_jax import distributed
+from tart_jax.train import objective_table
+from tart_jax.types import InputError
+
+# What may change between a run and its resumption; files are compared by content, not by path.
+FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "model.source",
+        "model.remat",
+        "data.train", "data.instructions", "data.workers", "data.prefetch",
+        "refresh.*")  # fmt: skip
+
+
+def check(config: ConfigDict, mesh: Mesh) -> None:
+    """InputError for numbers that do not fit each other, before anything is loaded."""
+    objective_table.check(**config.objective)
+    parts = mesh.shape[distributed.DATA] * config.optimizer.accumulation
+    if config.data.batch_size % parts or config.data.batch_size < 1:
+        raise InputError(
+            f"data.batch_size {config.data.batch_size} is not a multiple of {parts} (devices of the"
+            f" data axis times optimizer.accumulation); try"
+            f" {max(1, config.data.batch_size // parts) * parts}."
+        )
+    if config.model.dropout == 1:
+        raise InputError("config.model.dropout is 1, which leaves nothing; 0.1 is usual.")
+    if config.epochs < 0:
+        raise InputError(
+            f"config.epochs is {config.epochs}; it should be 0 (steps decides) or more."
+        )
+    if config.refresh.every < 0:
+        raise InputError(f"config.refresh.every is {config.refresh.every}; 0 is never.")
+    names = (
+        "data.known_positives",
+        "eval.candidates",
+        "steps",
+        "log.every",
+        "eval.every",
+        "checkpoint.save_every",
+        "optimizer.accumulation",
+    )
+    for name in names:
+        if (value := _get(config, name)) < 1:
+            raise InputError(f"config.{name} is {value}; it should be 1 or more.")
+    for name in ("data.hard_ratio", "data.instruction_dropout", "model.dropout"):
+        if not 0 <= (value := _get(config, name)) <= 1:
+            raise InputError(f"config.{name} is {value}; a probability lies in 0..1.")
+    if (cap := config.data.unfollowing_cap) is not None and cap < 0:
+        raise InputError(
+            f"config.data.unfollowing_cap is {cap}; it should be 0 (none) or more, or None (any)."
+        )
+    known = ("threefry2x32", "rbg", "unsafe_rbg")
+    if config.prng not in known:
+        raise InputError(f"config.prng {config.prng!r} is not one of {', '.join(known)}.")
+
+
+def identity(config: ConfigDict) -> dict[str, Any]:
+    """Flat: every option that a resumed run must share with its beginning."""
+    flat: dict[str, Any] = {}
+    for name, value in config.to_dict().items():
+        for key, leaf in value.items() if isinstance(value, dict) else ((None, value),):
+            flat[f"{name}.{key}" if key else name] = leaf
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(fnmatch.fnmatch(key, free) for free in FREE)
+    }
+
+
+def _get(config: ConfigDict, name: str) -> Any:
+    for part in name.split("."):
+        config = config[part]
+    return config
