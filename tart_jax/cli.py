@@ -48,6 +48,8 @@ COMMANDS = {
                            default="configs/audit-mined/default.py", positional="mined"),
     "evaluate": Command("tart_jax.evaluate.run", "score a TREC run against qrels", True,
                         "configs/evaluate/default.py"),
+    "sweep": Command("tart_jax.report.sweep", "train variants with several seeds, and compare them",
+                     default="configs/sweep/default.py"),
 }  # fmt: skip
 
 USAGE = """tart-jax {version}: retrievers that follow instructions, in JAX and Flax.

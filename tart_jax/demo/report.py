@@ -10,9 +10,9 @@ import numpy as np
 
 from tart_jax import io, plots
 from tart_jax.data import corpus, python_library
-from tart_jax.demo.results import Scores, means
-from tart_jax.demo.systems import SCOPES, System, Task, kind
+from tart_jax.evaluate.pooled import Scores, means
 from tart_jax.evaluate.significance import Interval
+from tart_jax.evaluate.systems import SCOPES, System, Task, kind
 from tart_jax.tables import Table, interval
 
 BM25 = "BM25"

@@ -15,9 +15,9 @@ from tart_jax import config as configs
 from tart_jax import io
 from tart_jax.data import prepare, python_library
 from tart_jax.demo import report
-from tart_jax.demo.results import Scores, measure, swap_matrix
-from tart_jax.demo.systems import System, Task, bm25, dense, load_tasks
 from tart_jax.encode import run as encode
+from tart_jax.evaluate.pooled import Scores, measure, swap_matrix
+from tart_jax.evaluate.systems import System, Task, bm25, dense, load_tasks
 from tart_jax.index import run as index
 from tart_jax.models import pretrained
 from tart_jax.train import run as train

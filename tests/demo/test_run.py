@@ -9,7 +9,7 @@ from tart_jax import config as configs
 from tart_jax.data.python_library import PROSE_TASKS
 from tart_jax.demo import report
 from tart_jax.demo.run import run, wrong_task
-from tart_jax.demo.systems import load_tasks
+from tart_jax.evaluate.systems import load_tasks
 
 
 @pytest.fixture(scope="module")

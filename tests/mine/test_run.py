@@ -1,6 +1,10 @@
 """The stage `mine`: what it writes, that it keeps its rules, how it resumes, what it refuses."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -272,3 +276,36 @@ def test_an_unfinished_mining_of_other_options_is_refused(folder, monkeypatch):
         run(settings(folder, seed=1), folder / "out")
     state = json.loads((folder / "out" / "partial.json").read_text())
     assert state["queries"] == 5
+
+
+@pytest.mark.slow
+def test_a_miner_killed_by_force_three_times_ends_in_the_same_file(folder):
+    rows = [row for _, row in io.read_jsonl(folder / "train" / "news.jsonl")]
+    many = [row | {"query_id": f"news/{n}-{row['query_id']}"} for n in range(100) for row in rows]
+    io.write_jsonl(folder / "train" / "news.jsonl", many)
+    options = {"examples": folder / "train" / "news.jsonl", "index": folder / "index" / "{task}"}
+    options |= {"unfollowing.table": folder / "kinds.tsv", "hard.sampling": "random"}
+    options |= {"instructions": folder / "table.tsv", "block_size": 4, "hard.count": 3}
+    words = [f"--config.{key}={value}" for key, value in options.items()]
+
+    def start(out):
+        command = [sys.executable, "-m", "tart_jax", "mine", f"--workdir={folder / out}", *words]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    kills = 0
+    while not (folder / "killed" / "mined.jsonl").exists():
+        process = start("killed")
+        state, begun = folder / "killed" / "partial.json", None
+        while process.poll() is None:
+            now = io.read_json(state)["queries"] if state.exists() else None
+            begun = now if begun is None else begun
+            if kills < 3 and now is not None and now >= begun + 40:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.002)
+        process.wait()
+    assert kills == 3
+    whole, killed = ((folder / n / "mined.jsonl").read_bytes() for n in ("whole", "killed"))
+    assert whole == killed

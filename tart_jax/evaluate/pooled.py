@@ -1,4 +1,4 @@
-"""What the demo measures: scores on closed and pooled corpora, and the kinds of the hits."""
+"""Scores in closed and pooled corpora, and the kinds of the hits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tart_jax import io
-from tart_jax.demo.systems import SCOPES, System, Task, kind
 from tart_jax.evaluate.measures import evaluate
 from tart_jax.evaluate.significance import Interval, macro_bootstrap
+from tart_jax.evaluate.systems import SCOPES, System, Task, kind
 from tart_jax.types import Run
 
 

@@ -1,4 +1,4 @@
-"""The demo's tasks, and what each system finds for them in closed and pooled corpora."""
+"""Test tasks, and what a system finds for them in their own corpus and in the pooled one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
