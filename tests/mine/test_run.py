@@ -1,10 +1,8 @@
 """The stage `mine`: what it writes, that it keeps its rules, how it resumes, what it refuses."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,6 +11,7 @@ from tart_jax.data import examples
 from tart_jax.index import run as index_stage
 from tart_jax.mine.run import run
 from tart_jax.types import InputError
+from tests.kills import kill_and_resume
 
 WORDS = ["apple", "river", "stone", "cloud", "tiger", "music", "paper", "metal", "ocean", "candle"]
 
@@ -293,19 +292,8 @@ def test_a_miner_killed_by_force_three_times_ends_in_the_same_file(folder):
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     assert start("whole").wait() == 0
-    kills = 0
-    while not (folder / "killed" / "mined.jsonl").exists():
-        process = start("killed")
-        state, begun = folder / "killed" / "partial.json", None
-        while process.poll() is None:
-            now = io.read_json(state)["queries"] if state.exists() else None
-            begun = now if begun is None else begun
-            if kills < 3 and now is not None and now >= begun + 40:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.002)
-        process.wait()
+    killed = folder / "killed"
+    kills = kill_and_resume(lambda: start("killed"), killed, "mined.jsonl", kills=3, after=40)
     assert kills == 3
     whole, killed = ((folder / n / "mined.jsonl").read_bytes() for n in ("whole", "killed"))
     assert whole == killed

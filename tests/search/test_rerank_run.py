@@ -3,10 +3,8 @@
 import gzip
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,6 +13,7 @@ from tart_jax.evaluate import run as evaluate_stage
 from tart_jax.search import rerank_run
 from tart_jax.search.rerank_run import run
 from tart_jax.types import InputError
+from tests.kills import kill_and_resume
 
 
 @pytest.fixture
@@ -317,19 +316,8 @@ def test_a_reranking_killed_by_sigkill_resumes_byte_for_byte(options, tmp_path):
         return subprocess.Popen([*command, *arguments, *config_words], stderr=subprocess.DEVNULL)
 
     assert start("whole").wait() == 0
-    kills = 0
-    while not (tmp_path / "killed" / "run.trec").exists():
-        process = start("killed")
-        state, begun = tmp_path / "killed" / "partial.json", None
-        while process.poll() is None:
-            now = io.read_json(state)["queries"] if state.exists() else None
-            begun = now if begun is None else begun
-            if kills < 3 and now is not None and now >= begun + 40:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.002)
-        process.wait()
+    killed = tmp_path / "killed"
+    kills = kill_and_resume(lambda: start("killed"), killed, "run.trec", kills=3, after=40)
     assert kills == 3
     whole, killed = ((tmp_path / name / "run.trec").read_bytes() for name in ("whole", "killed"))
     assert whole == killed
