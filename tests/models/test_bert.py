@@ -116,6 +116,7 @@ def test_bfloat16_stays_near_float32(tiny):
     assert 1e-3 < error.max() < 0.15
 
 
+@pytest.mark.slow
 def test_rematerialisation_leaves_gradients_as_they_are(small, key):
     config, params, tokens, mask = small
 

@@ -73,6 +73,7 @@ def test_a_place_does_not_see_what_follows_it(gated):
     assert np.abs(logits[:, 9:] - want[:, 9:]).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", ["none", "layer"])
 def test_scanned_layers_give_the_same_logits_with_dropout_and_without(gated, remat, key):
     for each in (None, key):

@@ -294,6 +294,7 @@ def test_a_cross_encoder_leaves_a_model_logs_and_its_best_reranking(finished_cro
     assert model.weights_sha256 == result["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_resumes_bit_for_bit(cross, tmp_path, monkeypatch):
     values = cross | {"eval.examples": ""}  # so that the last checkpoint becomes the model
     train(tmp_path / "a", values)
