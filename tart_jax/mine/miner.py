@@ -151,6 +151,8 @@ class Miner:
         step = 2 * self._rules.count if best else deepest
         for begin in range(0, deepest, max(step, 1)):
             open_ = [e for e in found if not best or len(e.hits) < self._rules.count]
+            if not open_:
+                break
             parts = [each.ranked[begin : begin + step] for each in open_]
             texts = self._texts(task, parts)
             for each, part in zip(open_, parts, strict=True):
@@ -234,18 +236,21 @@ class Miner:
         if self._teacher is not None and self._teacher.thresholds is not None:
             new, hits = denoise.relabel(hits, scores, self._teacher.thresholds, self.counts)
         hard = negatives.choose(hits, self._rules, self._seed, example.query_id, self.counts)
-        old_hard = example.hard_negatives if self._keep else ()
-        old_wrong = example.unfollowing_negatives if self._keep else ()
-        taken = {hit.doc_id for hit in hard}
-        texts = each.texts
-        kept = tuple(d for d in old_hard if d.doc_id not in taken)
+        texts, answers = each.texts, {hit.doc_id for hit in new}
+        plain = tuple(d for d in example.negatives if d.doc_id not in answers)
+        taken = answers | {hit.doc_id for hit in hard}
+        kept = [d for d in example.hard_negatives if self._keep and d.doc_id not in taken]
         hard_documents = (*(texts[hit.doc_id] for hit in hard), *kept)
-        others = len(example.negatives) + len(hard_documents)
+        old_wrong = [
+            d for d in example.unfollowing_negatives if self._keep and d.doc_id not in answers
+        ]
+        others = len(plain) + len(hard_documents)
         mined = replace(
             example,
             positives=(*example.positives, *(texts[hit.doc_id] for hit in new)),
+            negatives=plain,
             hard_negatives=hard_documents,
-            unfollowing_negatives=(*old_wrong, *self._chosen_wrong(task, each, others)),
+            unfollowing_negatives=(*old_wrong, *self._chosen_wrong(task, each, others, old_wrong)),
             scores=scores or example.scores,
         )
         self.counts["hard negatives"] += len(hard)
@@ -257,13 +262,17 @@ class Miner:
                     fields["retrieved"] = each.retrieved[fields["doc_id"]]
         return record
 
-    def _chosen_wrong(self, task: str, each: _Found, others: int) -> list[Document]:
-        """The first of the draw that share and limit of each pair allow."""
+    def _chosen_wrong(
+        self, task: str, each: _Found, others: int, old: Sequence[Document]
+    ) -> list[Document]:
+        """The first of the draw that share and limit of each pair allow beside the `old` ones."""
         rules = self._unfollowing
         chosen: list[Document] = []
         if rules is None:
             return chosen
-        for corpus, document in each.wrong[: unfollowing.allowance(others, rules.share)]:
+        room = max(0, unfollowing.allowance(others, rules.share) - len(old))
+        known = {document.doc_id for document in old}
+        for corpus, document in [w for w in each.wrong if w[1].doc_id not in known][:room]:
             pair = f"{PAIR}{task} < {corpus}"
             if self.counts[pair] < rules.per_pair:
                 chosen.append(document)

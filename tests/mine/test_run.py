@@ -93,6 +93,19 @@ def test_other_kinds_come_from_their_corpora_and_stay_within_their_share(folder)
         assert (example.task == "news") == bool(wrong)
 
 
+def test_kept_ones_of_other_kinds_count_in_the_share_and_stand_once(folder):
+    run(settings(folder), folder / "out")
+    again = {"examples": folder / "out" / "mined.jsonl", "keep": True, "hard.count": 8}
+    run(settings(folder, **again), folder / "more")
+    grown = 0
+    for query_id, example in mined(folder / "more").items():
+        wrong = [document.doc_id for document in example.unfollowing_negatives]
+        others = len(example.negatives) + len(example.hard_negatives)
+        assert len(set(wrong)) == len(wrong) <= 0.2 * (others + len(wrong))
+        grown += len(wrong) - len(mined(folder / "out")[query_id].unfollowing_negatives)
+    assert grown > 0
+
+
 def test_a_pair_of_kinds_has_a_limit(folder):
     run(settings(folder, **{"unfollowing.per_pair": 7}), folder / "out")
     assert sum(len(e.unfollowing_negatives) for e in mined(folder / "out").values()) == 7
@@ -220,6 +233,7 @@ def test_a_teacher_scores_and_relabels(folder, monkeypatch):
     monkeypatch.setattr(stage.rerank_run, "load_scorer", lambda config: loaded)
     options = {"teacher.model": "any", "hard.count": 30, "unfollowing.table": ""}
     run(settings(folder, **options), folder / "out")
+    dropped = 0
     for example in mined(folder / "out").values():
         number = {d.doc_id: int(d.doc_id.split("/")[1]) for f in ("positives", "hard_negatives")
                   for d in getattr(example, f)}  # fmt: skip
@@ -228,6 +242,10 @@ def test_a_teacher_scores_and_relabels(folder, monkeypatch):
         new = [number[d.doc_id] for d in example.positives[1:]]
         assert all(n % 2 == 0 and n % 3 for n in new)
         assert set(number) <= set(example.scores)
+        # a random negative that the teacher calls an answer is one no more
+        assert not {d.doc_id for d in example.positives} & {d.doc_id for d in example.negatives}
+        dropped += 4 - len(example.negatives)
+    assert dropped > 0
     assert all(query.split(" | ")[0] in {"Find news.", "Show news.", "Find code.", "Show code."}
                for query, _ in asked)  # fmt: skip
     options["teacher.relabel"] = False
