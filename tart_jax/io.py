@@ -206,20 +206,23 @@ def read_run(path: str | Path) -> Run:
     """A TREC run, `query_id Q0 doc_id rank score tag`, in the order of the file."""
     run: Run = {}
     for number, line in lines(path):
-        if not line.strip():
-            continue
-        fields = line.split()
-        try:
-            query_id, _, doc_id, _, score, _ = fields
-            run.setdefault(query_id, []).append(ScoredDocument(doc_id, float(score)))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: line {number} should be 'query Q0 document rank score tag',"
-                f" not {line[:80]!r}."
-            ) from error
+        if line.strip():
+            query_id, hit = run_hit(line, f"{path}: line {number}")
+            run.setdefault(query_id, []).append(hit)
     if not run:
         raise InputError(f"{path} holds no hit; did the search finish?")
     return run
+
+
+def run_hit(line: str, where: str) -> tuple[str, ScoredDocument]:
+    """(query_id, hit) of a line of a TREC run; `where` goes into the error of a bad one."""
+    try:
+        query_id, _, doc_id, _, score, _ = line.split()
+        return query_id, ScoredDocument(doc_id, float(score))
+    except ValueError as error:
+        raise InputError(
+            f"{where} should be 'query Q0 document rank score tag', not {line[:80]!r}."
+        ) from error
 
 
 def run_lines(query_id: str, hits: Iterable[ScoredDocument], tag: str) -> Iterator[str]:

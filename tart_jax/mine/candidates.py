@@ -103,7 +103,7 @@ class RunFinder:
             starts: dict[str, int] = {}
             last = ""
             for where, begin, line in byte_lines(io.existing(path, "run")):
-                query_id = line.split()[0]
+                query_id, _ = io.run_hit(line, where)  # a bad line is told before any mining
                 if query_id != last and query_id in starts:
                     raise InputError(
                         f"{where}: query {query_id!r} comes twice, with others between; sort the"
@@ -126,19 +126,17 @@ class RunFinder:
         hits: list[ScoredDocument] = []
         if begin is None:
             return hits
-        first = b""
+        first = ""
         with path.open("rb") as file:
             file.seek(begin)
             for line in file:
-                cells = line.split()
-                first = first or cells[0]
-                if not cells or cells[0] != first:
+                if not line.strip():
+                    continue
+                query_id, hit = io.run_hit(line.decode("utf-8"), str(path))
+                first = first or query_id
+                if query_id != first:
                     break
-                if len(cells) != 6:
-                    raise InputError(
-                        f"{path} should hold 'query Q0 document rank score tag', not {line[:80]!r}."
-                    )
-                hits.append(ScoredDocument(cells[2].decode("utf-8"), float(cells[4])))
+                hits.append(hit)
         return sorted(hits, key=lambda hit: -hit.score)[:k]
 
 

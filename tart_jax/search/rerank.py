@@ -82,16 +82,8 @@ def read_candidates(path: str | Path, k: int) -> Iterator[Candidates]:
 
 def _lines(path: str | Path) -> Iterator[tuple[str, ScoredDocument]]:
     for number, line in io.lines(path):
-        if not line.strip():
-            continue
-        try:
-            query_id, _, doc_id, _, score, _ = line.split()
-            yield query_id, ScoredDocument(doc_id, float(score))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: line {number} should be 'query Q0 document rank score tag',"
-                f" not {line[:80]!r}."
-            ) from error
+        if line.strip():
+            yield io.run_hit(line, f"{path}: line {number}")
 
 
 def check(path: str | Path, k: int, queries: Mapping[str, Query], documents: ById) -> int:

@@ -1,5 +1,6 @@
 """Pairs of texts to scores: token-sorted batches of a constant budget, one compilation a bucket."""
 
+import abc
 import functools
 import math
 import time
@@ -40,7 +41,7 @@ class PairScorer(Protocol):
         ...
 
 
-class BucketScorer:
+class BucketScorer(abc.ABC):
     """What scorers of pairs share: token-sorted batches of fixed shapes, several of them in flight.
 
     The weights move to the device once: every scorer over the same model shares them. With a mesh
@@ -98,13 +99,13 @@ class BucketScorer:
         self.meter.seconds += time.perf_counter() - start
         return scores
 
+    @abc.abstractmethod
     def _encode(self, pairs: Sequence[Pair]) -> Sequence[Row]:
         """The arrays of each pair, its token ids first."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _run(self, batch: list[Row], *shape: int) -> Array:
         """Starts the scores of a batch, padded to (rows, length, ...) as `_plan` has it."""
-        raise NotImplementedError
 
     def _size(self, row: Row) -> int:
         """The tokens computed for a pair."""

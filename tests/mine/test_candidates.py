@@ -9,7 +9,7 @@ from tart_jax.mine.candidates import FusedFinder, IndexFinder, QuerySide, RunFin
 from tart_jax.models import pretrained
 from tart_jax.types import InputError, Query, ScoredDocument
 
-RUN = "q1 Q0 a 1 2.5 t\nq1 Q0 b 2 3.5 t\nq2 Q0 c 1 1 t\n\nq3 Q0 d 1 1 t\n"
+RUN = "q1 Q0 a 1 2.5 t\n\nq1 Q0 b 2 3.5 t\nq2 Q0 c 1 1 t\n\nq3 Q0 d 1 1 t\n"
 
 
 def test_a_run_gives_each_querys_lines_best_first(tmp_path):
@@ -25,7 +25,7 @@ def test_a_run_gives_each_querys_lines_best_first(tmp_path):
     "text,named",
     [
         ("q1 Q0 a 1 2 t\nq2 Q0 a 1 2 t\nq1 Q0 b 2 1 t\n", "line 3: query 'q1' comes twice"),
-        ("q1 Q0 a 1 2 t\nq1 Q0 b\n", "should hold 'query Q0 document rank score tag'"),
+        ("q1 Q0 a 1 2 t\nq1 Q0 b\n", "line 2 should be 'query Q0 document rank score tag'"),
     ],
 )
 def test_a_run_gone_wrong_is_refused(tmp_path, text, named):
