@@ -33,6 +33,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.retriever.instruction_order = config_dict.placeholder(str)  # None: the model's own
     config.retriever.separator = config_dict.placeholder(str)  # None: the model's own
     config.retriever.force_format = False  # True: another format than the model's is no error
+    config.retriever.mesh = ConfigDict()
+    config.retriever.mesh.data = -1  # devices that share each batch; -1: all of them
 
     config.hard = ConfigDict()
     config.hard.first_rank = 1  # the best rank that may be a negative

@@ -50,6 +50,8 @@ def get_config(arg: str = "") -> ConfigDict:
         ""  # where the terminal takes titles and texts from; '': the corpus that was encoded
     )
     config.tag = "tart_jax"  # the run's name, its last column
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # devices that share each batch of queries; -1: all of them
     config.gpu = False  # search on the GPUs (needs faiss-gpu)
     if arg == "quicktest":
         config.k = 10

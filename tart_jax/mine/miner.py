@@ -1,5 +1,6 @@
 """One block of training examples to mined ones: candidates, rules, the teacher, wrong kinds."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +180,8 @@ class Miner:
         self.counts["candidates"] += len(hits)
         self.counts["positive"] += len(own)
         if len(own) < len(known.ids):
-            own += [hit.score for hit in hits[-1:]]  # one not found scores no more than this
+            # One that was not found may score anything below the last hit, or tie with it.
+            own += [math.nextafter(hit.score, -math.inf) for hit in hits[-1:]]
         left = negatives.in_window(others, self._rules, own, self.counts)
         return _Found(example, known, left, {hit.doc_id: hit.score for hit in hits})
 
@@ -237,10 +239,11 @@ class Miner:
             new, hits = denoise.relabel(hits, scores, self._teacher.thresholds, self.counts)
         hard = negatives.choose(hits, self._rules, self._seed, example.query_id, self.counts)
         texts, answers = each.texts, {hit.doc_id for hit in new}
-        plain = tuple(d for d in example.negatives if d.doc_id not in answers)
         taken = answers | {hit.doc_id for hit in hard}
         kept = [d for d in example.hard_negatives if self._keep and d.doc_id not in taken]
         hard_documents = (*(texts[hit.doc_id] for hit in hard), *kept)
+        taken |= {document.doc_id for document in kept}
+        plain = tuple(d for d in example.negatives if d.doc_id not in taken)
         old_wrong = [
             d for d in example.unfollowing_negatives if self._keep and d.doc_id not in answers
         ]

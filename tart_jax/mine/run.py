@@ -143,6 +143,8 @@ def _blocks(views: dict[str, mixture.View], size: int, done: int) -> Iterator[tu
 def _options(config: ConfigDict, tasks: Iterable[str]) -> dict[str, Any]:
     """The config in plain JSON, and the files that it names by their contents."""
     options = json.loads(config.to_json_best_effort())
+    for group in ("retriever", "teacher"):
+        del options[group]["mesh"]  # a killed miner goes on with any number of devices
     runs = {p.replace(candidates.PLACE, t) for p in _words(config.run) for t in tasks}
     table = instructions.locate(config.instructions) if config.instructions else None
     kinds = unfollowing.locate(config.unfollowing.table) if config.unfollowing.table else None

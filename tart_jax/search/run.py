@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from tqdm import tqdm
 
-from tart_jax import io
+from tart_jax import distributed, io
 from tart_jax.data import corpus, instructions
 from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
@@ -84,6 +84,7 @@ def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
         tower="query",
         max_length=config.query_length or format.query_length,
         tokens_per_batch=config.tokens_per_batch,
+        mesh=distributed.make_mesh(dict(config.mesh)),
     )
     return model, encoder, format
 

@@ -14,7 +14,8 @@ from tart_jax.models.pretrained import Format
 from tart_jax.search.retrieve import retrieve
 from tart_jax.types import Document, InputError, Qrels, Query
 
-MEASURE = "nDCG@10"
+MEASURE = "nDCG@10"  # the best checkpoint has most of it
+MEASURES = (MEASURE, "R-precision")
 
 
 class DevTask(NamedTuple):
@@ -73,7 +74,7 @@ def load(
 def score(
     dev: DevSet, config: Any, params: Any, tokenizer: Any, format: Format, mesh: Any
 ) -> dict[str, float]:
-    """`dev/nDCG@10` (mean over tasks) and `dev/nDCG@10/<task>`, by exact search.
+    """`dev/nDCG@10` and `dev/R-precision`, means over tasks, and each task's, by exact search.
 
     config, params: the dual encoder as it is in training; its arrays are used in place.
     """
@@ -87,21 +88,27 @@ def score(
     index = FaissIndex("Flat", config.dims)
     index.add(encoders["document"].encode([document.contents() for document in dev.documents]))
     doc_ids = [document.doc_id for document in dev.documents]
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     for name, task in dev.tasks.items():
+        relevant = max(sum(grade > 0 for grade in hits.values()) for hits in task.qrels.values())
         hits = retrieve(
             encoders["query"],
             index,
             doc_ids,
             task.queries,
-            k=10,
+            k=max(10, relevant),  # R-precision looks at as many as are relevant
             instruction=task.instruction,
             order=cast(instructions.Order, format.instruction_order),
             separator=tokenizer.separator if format.separator is None else format.separator,
             drop_self=True,
         )
-        scores[f"dev/{MEASURE}/{name}"] = evaluate(dict(hits), task.qrels, (MEASURE,)).mean[MEASURE]
-    return {f"dev/{MEASURE}": sum(scores.values()) / len(scores)} | scores
+        scores[name] = evaluate(dict(hits), task.qrels, MEASURES).mean
+    means: dict[str, float] = {}
+    each: dict[str, float] = {}
+    for measure in MEASURES:
+        means[f"dev/{measure}"] = sum(found[measure] for found in scores.values()) / len(scores)
+        each |= {f"dev/{measure}/{name}": found[measure] for name, found in scores.items()}
+    return means | each
 
 
 def _is_beir(folder: Path) -> bool:

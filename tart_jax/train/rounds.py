@@ -20,7 +20,7 @@ from tart_jax.index import run as index
 from tart_jax.mine import run as mine
 from tart_jax.mine.candidates import PLACE
 from tart_jax.tables import Table
-from tart_jax.train import loop, objective_table
+from tart_jax.train import dev, objective_table
 from tart_jax.train import run as train
 from tart_jax.types import InputError
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 STAGES = {"train": train.run, "encode": encode.run, "index": index.run, "mine": mine.run}
 ALL = "all"  # the folder of a corpus that all tasks share
 DONE = "round.json"
+SHOWN = tuple(f"dev/{measure}" for measure in dev.MEASURES)  # of each round's best checkpoint
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -174,16 +175,16 @@ def _finish(folder: Path, made_from: Mapping[str, Any]) -> None:
 def _summary(done: Sequence[dict[str, Any]]) -> Table:
     rows = []
     for number, each in enumerate(done):
-        best, mined = each["scores"].get(loop.BEST), each["mined"]
+        scores, mined = each["scores"], each["mined"]
         hard = mined.get("hard negatives", 0) / max(mined.get("queries", 0), 1)
         rows.append(
             [
                 str(number),
-                "-" if best is None else f"{best:.4f}",
+                *(f"{scores[name]:.4f}" if name in scores else "-" for name in SHOWN),
                 f"{hard:.2f}" if mined else "-",
                 (each["mined_sha256"] or "-")[:12],
                 each["weights_sha256"][:12],
             ]
         )
-    header = ["round", f"best {loop.BEST}", "mined per example", "mined file", "weights"]
+    header = ["round", *SHOWN, "mined per example", "mined file", "weights"]
     return Table("Rounds", header, rows)
