@@ -1,9 +1,12 @@
 """Checkpoints of training: state, position in the data, identity of the run. Only here: Orbax."""
 
+import contextlib
 import json
 import math
+import os
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,14 +68,15 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         position = {"data_state": data_state, "identity": dict(identity)}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position)
-            ),
-            metrics=metrics or {},  # Orbax warns at each save where there are none
-            force=True,
-        )
+        with _os_errors(self.directory):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(position)
+                ),
+                metrics=metrics or {},  # Orbax warns at each save where there are none
+                force=True,
+            )
 
     def position(self, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """(data_state, identity) of a checkpoint, the latest by default; cheap: no arrays."""
@@ -110,7 +114,8 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until everything saved so far is on disk."""
-        self._manager.wait_until_finished()
+        with _os_errors(self.directory):
+            self._manager.wait_until_finished()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -121,7 +126,8 @@ class Checkpoints:
         error: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
-        self._manager.close()
+        with _os_errors(self.directory):
+            self._manager.close()
 
     def _existing(self, step: int | None) -> int:
         step = self.latest_step() if step is None else step
@@ -131,6 +137,19 @@ class Checkpoints:
                 f" it has {list(self._manager.all_steps())}."
             )
         return step
+
+
+@contextlib.contextmanager
+def _os_errors(directory: Path) -> Iterator[None]:
+    """An OSError where tensorstore raises a ValueError that holds one, as of a full disk."""
+    try:
+        yield
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if not code:
+            raise
+        number = int(code[1])
+        raise OSError(number, os.strerror(number), str(directory)) from error
 
 
 def refuse_other_run(

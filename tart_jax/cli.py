@@ -1,5 +1,6 @@
 """The command `tart-jax`: one table of commands, each a stage that writes a folder."""
 
+import errno
 import importlib
 import logging
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tart_jax import __version__, config
-from tart_jax.types import DivergedError, InputError
+from tart_jax.types import DivergedError, EndedError, InputError
 
 
 class Command(NamedTuple):
@@ -44,12 +45,19 @@ COMMANDS = {
                     default="configs/mine/default.py"),
     "rounds": Command("tart_jax.train.rounds", "train, mine with that model, train from the start",
                       default="configs/rounds/default.py"),
+    "verify-resume": Command("tart_jax.train.verify_resume", "prove that a killed training goes on",
+                             default="configs/verify-resume/default.py"),
     "audit-mined": Command("tart_jax.mine.audit_run", "scores and false negatives in mined data",
                            default="configs/audit-mined/default.py", positional="mined"),
     "evaluate": Command("tart_jax.evaluate.run", "score a TREC run against qrels", True,
                         "configs/evaluate/default.py"),
     "sweep": Command("tart_jax.report.sweep", "train variants with several seeds, and compare them",
                      default="configs/sweep/default.py"),
+}  # fmt: skip
+
+# The disk is full, over quota, too small for a file, read-only, broken; or not ours to write to.
+DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM
 }  # fmt: skip
 
 USAGE = """tart-jax {version}: retrievers that follow instructions, in JAX and Flax.
@@ -65,7 +73,7 @@ Data flows through files: prepare or import -> train -> encode -> index -> searc
 
 
 def usage() -> str:
-    rows = "\n".join(f"  {name:11} {command.help}" for name, command in COMMANDS.items())
+    rows = "\n".join(f"  {name:13} {command.help}" for name, command in COMMANDS.items())
     return USAGE.format(version=__version__, commands=rows)
 
 
@@ -123,10 +131,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DivergedError as error:
         print(f"tart-jax: {error}", file=sys.stderr)
         return 1
+    except EndedError as error:
+        print(f"tart-jax: {error}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         print("tart-jax: interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `tart-jax ... | head`
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(
+            f"tart-jax: {error.strerror}: {error.filename or 'a file'}; what was finished before is"
+            " whole, and the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 1
     return 0

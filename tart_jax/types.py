@@ -15,10 +15,25 @@ class InputError(ValueError):
 
 
 class DivergedError(RuntimeError):
-    """The loss or a parameter is no number any more; the last checkpoint is from before.
+    """The loss of update `step` exploded or is no number; the last checkpoint is from before.
 
     The command line prints it without a traceback and exits with status 1.
     """
+
+    def __init__(self, message: str, step: int = 0):
+        super().__init__(message)
+        self.step = step
+
+
+class EndedError(RuntimeError):
+    """The run ended early by a signal (and what it had is saved), or what it checks does not hold.
+
+    The command line prints it without a traceback and exits with `status`.
+    """
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
 
 
 class Query(NamedTuple):

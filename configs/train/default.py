@@ -87,6 +87,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer.clip_norm = 0.0  # largest norm of the gradient; 0 does not clip (as TART)
     config.optimizer.accumulation = 1  # micro-batches per update; NOT a larger contrastive batch
 
+    config.divergence = ConfigDict()
+    config.divergence.skip = 0  # updates in a row left out where a gradient is no number; 0: stop
+    config.divergence.max_loss = placeholder(float)  # a loss above it stops; None: any number goes
+
     config.checkpoint = ConfigDict()
     config.checkpoint.save_every = 500  # updates; evaluations and the end save, too
     config.checkpoint.keep_last = 2  # checkpoints kept beside the best one

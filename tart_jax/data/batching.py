@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """One sampled query: text with instruction, documents (the positive first), their kinds.
 
     positives: every known positive, the sampled one first; what must not count as a negative.
-    scores: a teacher's for each document, None where there is none.
+    scores: a teacher's for each document, None where there is none. query_id: for messages alone.
     """
 
     query: str
@@ -33,6 +33,7 @@ class Row(NamedTuple):
     kinds: tuple[int, ...]
     positives: tuple[Document, ...]
     scores: tuple[float | None, ...]
+    query_id: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Sampler:
         )
         documents, kinds = zip((positive, POSITIVE), *negatives, strict=True)
         scores = tuple(example.scores.get(document.doc_id) for document in documents)
-        return Row(query, documents, kinds, (positive, *others), scores)
+        return Row(query, documents, kinds, (positive, *others), scores, example.query_id)
 
     def _instruction(self, example: TrainingExample, rng: np.random.Generator) -> str:
         dropped = rng.random() < self.instruction_dropout

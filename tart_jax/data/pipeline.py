@@ -53,11 +53,15 @@ class Batches:
             local = parts(rows(mixture.together, seed))
         else:
             local = parts(grain.MapDataset.mix(each, shares))
-        self._dataset = local.map(collate)
+        self._rows, self._dataset = local, local.map(collate)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of one step, made here and now."""
         return self._dataset[step]
+
+    def query_ids(self, step: int) -> list[str]:
+        """The queries of this process's part of a batch, in order."""
+        return [row.query_id for row in self._rows[step]]
 
     def iterate(self, start: int, *, workers: int = 0, prefetch: int = 2) -> Iterator[Batch]:
         """Batches from step `start` on, prepared ahead of time so that they overlap the step.

@@ -1,5 +1,6 @@
 """The training loop, with logging, evaluation and checkpoints beside it."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ from tart_jax.data.batching import Batch
 from tart_jax.models import weights
 from tart_jax.train import dev, models
 from tart_jax.train import state as train_state
+from tart_jax.train.interruption import Interruption
 from tart_jax.train.metrics import LateMetrics, MetricLog
 from tart_jax.train.models import Model
 from tart_jax.train.progress import Progress
 from tart_jax.train.refresh import Feed, Refresh
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step
+from tart_jax.types import DivergedError
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ BEST = f"dev/{dev.MEASURE}"
 class Setup(NamedTuple):
     """What stays the same over a run.
 
-    feed(start): this process's batches from update `start` on. score(params): what the dev set says
+    feed: the batches before any mining. score(params): what the dev set says
     of them, named `dev/...` and `BEST` among them; None without a dev set. identity: see
     `checkpoints.refuse_other_run`. refresh: what mines the negatives anew; None: nothing does.
     """
@@ -44,10 +47,27 @@ class Setup(NamedTuple):
     identity: dict[str, Any]
     refresh: Refresh | None = None
 
+    @property
+    def source(self) -> Feed:
+        """What gives the batches now: with the negatives that were mined last."""
+        return (self.refresh.feed if self.refresh else None) or self.feed
+
     def batches(self, start: int) -> Iterator[Batch]:
-        """The batches from update `start` on, with the negatives that were mined last."""
-        mined = self.refresh.feed if self.refresh else None
-        return (mined or self.feed)(start)
+        """The batches from update `start` on."""
+        return self.source.batches(start)
+
+    def refreshed(self, step: int, params: Any) -> Iterator[Batch]:
+        """The batches after update `step`, whose negatives are mined now with these params."""
+        assert self.refresh is not None
+        self.refresh(step, params)
+        return self.batches(step)
+
+
+class Earlier(NamedTuple):
+    """What a run had counted: `totals` of Progress, `sums` of LateMetrics since its last line."""
+
+    totals: dict[str, float]
+    sums: dict[str, list[float]]
 
 
 class Cadence(NamedTuple):
@@ -62,56 +82,83 @@ class Cadence(NamedTuple):
         return step % every == 0 or step == self.steps
 
 
+class _Report(NamedTuple):
+    """Writes the line of metrics that is due after an update whose metrics were read."""
+
+    lines: MetricLog
+    late: LateMetrics
+    progress: Progress
+    cadence: Cadence
+
+    def __call__(self, read: int | None, *, forget: bool = False) -> None:
+        if forget:
+            self.progress.forget()
+        if read and self.cadence.due(read, self.cadence.log):
+            self.lines.write(read, self.late.take() | self.progress.take())
+
+
 def train(
     setup: Setup,
     checkpoints: Checkpoints,
     state: TrainState,
-    earlier: dict[str, float],
+    earlier: Earlier,
     cadence: Cadence,
     *,
     tensorboard: bool,
+    max_loss: float | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
-    """From the step of `state` to the last: (state, totals); `earlier` are the totals before.
+    """From the step of `state` to the last: (state, totals).
 
-    DivergedError: a loss that is no number; checkpoints hold only states from before.
+    DivergedError: a loss that is no number or above `max_loss`; checkpoints hold only states from
+    before. EndedError: a signal; the last checkpoint is of the step that it names.
     """
     start, main = int(state.step), distributed.is_main_process()
-    rows, feed, late = sharding.over_batch(setup.mesh), setup.batches(start), LateMetrics()
+    rows, feed = sharding.over_batch(setup.mesh), setup.batches(start)
+    late = LateMetrics(totals=earlier.sums, max_loss=max_loss)
     with (
         MetricLog(setup.workdir, start=start, tensorboard=tensorboard, write=main) as lines,
         Progress(
             start=start, steps=cadence.steps, show=main,
-            processes=jax.process_count(), earlier=earlier,
+            processes=jax.process_count(), earlier=earlier.totals,
         ) as progress,
+        Interruption() as interruption,
+        _naming_queries(setup),
         jax.transfer_guard("disallow"),
     ):  # fmt: skip
-
-        def report(read: int | None) -> None:
-            if read and cadence.due(read, cadence.log):
-                lines.write(read, late.take() | progress.take())
-
+        report = _Report(lines, late, progress, cadence)
         for step in range(start + 1, cadence.steps + 1):
             if setup.refresh and setup.refresh.due(step - 1):
                 report(late.flush())
                 with progress.paused(), jax.transfer_guard("allow"):
-                    setup.refresh(step - 1, state.params)
-                feed = setup.batches(step - 1)
+                    feed = setup.refreshed(step - 1, state.params)
             with progress.waiting():
                 batch = next(feed)
             state, metrics = setup.step(state, sharding.to_global(batch, rows), setup.key)
             progress.count(batch)
             report(late.push(step, metrics))
             if step == start + 1:
-                read = late.flush()
-                progress.forget()  # most of the first step is the compiler's
-                report(read)
+                report(late.flush(), forget=True)  # most of the first step is the compiler's
             score = setup.score if cadence.due(step, cadence.eval) else None
-            if score or cadence.due(step, cadence.save):
-                report(late.flush())  # nothing is saved before its loss is known to be a number
-                with progress.paused(), jax.transfer_guard("allow"):
-                    _evaluate_and_save(setup, checkpoints, step, state, score, lines, progress)
+            asked = interruption.asked(step)
+            if score or asked or cadence.due(step, cadence.save):
+                _evaluate_and_save(setup, checkpoints, step, state, score, report)
+            if asked and step < cadence.steps:
+                raise interruption.error(step)  # leaving `checkpoints` waits for the file
             progress.show(late.loss)
         return state, progress.totals()
+
+
+@contextlib.contextmanager
+def _naming_queries(setup: Setup) -> Iterator[None]:
+    """Says which batch a training diverged at: `diverged.json` names its queries."""
+    try:
+        yield
+    except DivergedError as error:
+        part = f"-{jax.process_index()}" if jax.process_count() > 1 else ""
+        path = setup.workdir / f"diverged{part}.json"
+        queries = setup.source.query_ids(error.step - 1)
+        io.write_json(path, {"step": error.step, "query_ids": queries})
+        raise DivergedError(f"{error} Its queries are in {path}.", error.step) from error
 
 
 def _evaluate_and_save(
@@ -120,15 +167,17 @@ def _evaluate_and_save(
     step: int,
     state: TrainState,
     score: Callable[[Any], dict[str, float]] | None,
-    lines: MetricLog,
-    progress: Progress,
+    report: _Report,
 ) -> None:
-    scores = score(state.params) if score else {}
-    if scores:  # before it is saved: a resumed run does not evaluate it again
-        lines.write(step, scores)
-    save(setup, checkpoints, step, state, progress.totals(), scores)
+    report(report.late.flush())  # nothing is saved before its loss is known to be a number
+    with report.progress.paused(), jax.transfer_guard("allow"):
+        scores = score(state.params) if score else {}
+        if scores:  # before it is saved: a resumed run does not evaluate it again
+            report.lines.write(step, scores)
+        now = Earlier(report.progress.totals(), report.late.totals)
+        save(setup, checkpoints, step, state, now, scores)
     if scores:
-        progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
+        report.progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
 
 
 def save(
@@ -136,7 +185,7 @@ def save(
     checkpoints: Checkpoints,
     step: int,
     state: TrainState,
-    totals: dict[str, float],
+    now: Earlier,
     scores: dict[str, float],
 ) -> None:
     """A checkpoint after update `step`: the data go on with batch number `step`."""
@@ -144,7 +193,7 @@ def save(
     checkpoints.save(
         step,
         state,
-        data_state={"next_batch": step, "totals": totals} | mined,
+        data_state={"next_batch": step, **now._asdict()} | mined,
         identity=setup.identity,
         metrics=scores or None,
     )
@@ -152,11 +201,11 @@ def save(
 
 def resume(
     setup: Setup, checkpoints: Checkpoints, state: TrainState, *, allow_other_data: bool
-) -> tuple[TrainState, dict[str, float]]:
-    """(state, totals) of the latest checkpoint, or as given. InputError: another run's."""
+) -> tuple[TrainState, Earlier]:
+    """The state and counts of the latest checkpoint, or as given. InputError: another run's."""
     step = checkpoints.latest_step()
     if step is None:
-        return state, {}
+        return state, Earlier({}, {})
     data_state, saved = checkpoints.position(step)
     refuse_other_run(
         saved,
@@ -169,7 +218,8 @@ def resume(
     target = train_state.abstract(state)
     jax.tree.map(lambda leaf: leaf.delete(), state)  # or memory would have to hold both
     log.info("Going on with %s after step %d.", checkpoints.directory, step)
-    return checkpoints.restore(target, step).state, data_state["totals"]
+    earlier = Earlier(data_state["totals"], data_state["sums"])
+    return checkpoints.restore(target, step).state, earlier
 
 
 def finish(

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,16 @@ class LateMetrics:
     Sums what it reads until `take`: means over the interval are sums over counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, totals: dict[str, list[float]] | None = None, max_loss: float | None = None
+    ) -> None:
+        """totals: the sums and counts of a run that this one continues in mid-interval.
+
+        max_loss: DivergedError where a loss is more, as where it is no finite number.
+        """
         self._pending: tuple[int, Metrics] | None = None
-        self._totals: dict[str, list[float]] = {}
+        self.totals = dict(totals or {})
+        self._max_loss = sys.float_info.max if max_loss is None else max_loss
         self.loss = math.nan  # of the last step that was read
 
     def push(self, step: int, metrics: Metrics) -> int | None:
@@ -43,26 +51,31 @@ class LateMetrics:
 
     def take(self) -> dict[str, float]:
         """Means since the last `take`; a metric that counted nothing is left out."""
-        totals, self._totals = self._totals, {}
+        totals, self.totals = self.totals, {}
         return {name: total / count for name, (total, count) in totals.items() if count}
 
     def _read(self, step: int, metrics: Metrics) -> None:
-        values = jax.device_get(metrics)
-        total, count = (float(value) for value in values["loss"])
-        self.loss = total / count
+        values = {
+            name: [float(total), float(count)]
+            for name, (total, count) in jax.device_get(metrics).items()
+        }
+        total, count = values["loss"]
+        self.loss = total / count if count else math.nan  # a skipped update has none
         # A finite loss may have had a gradient that was not: then the parameters after it are no
         # numbers, and must not be saved.
-        norm = float(values["param_norm"][0]) if "param_norm" in values else 0.0
-        if not math.isfinite(self.loss + norm):
+        norm = values.get("param_norm", [0.0])[0]
+        if not math.isfinite(norm) or (count and not self.loss <= self._max_loss):
             raise DivergedError(
                 f"the loss of step {step} is {self.loss}, the norm of the parameters {norm};"
                 " training stopped, the last checkpoint is from before. Lower"
-                " --config.optimizer.peak_lr or set optimizer.clip_norm."
+                " --config.optimizer.peak_lr, set optimizer.clip_norm, or allow"
+                " --config.divergence.skip.",
+                step,
             )
         for name, (total, count) in values.items():
-            sums = self._totals.setdefault(name, [0.0, 0.0])
-            sums[0] += float(total)
-            sums[1] += float(count)
+            sums = self.totals.setdefault(name, [0.0, 0.0])
+            sums[0] += total
+            sums[1] += count
 
 
 class MetricLog:

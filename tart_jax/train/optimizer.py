@@ -54,11 +54,15 @@ def build(
     weight_decay: float,
     decay_vectors: bool,
     clip_norm: float,
+    skip: int = 0,
 ) -> optax.GradientTransformation:
     """AdamW, after clipping the gradient's global norm to `clip_norm` (0: no clipping).
 
     decay_vectors: whether biases and LayerNorm decay, too (TART: yes; DPR and most others: no).
+    skip: so many updates in a row, at most, are left out where the gradient is no finite number;
+    they move neither the schedule nor the moments.
     """
     mask = None if decay_vectors else matrices_only
     adamw = optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=mask)
-    return optax.chain(optax.clip_by_global_norm(clip_norm), adamw) if clip_norm else adamw
+    clipped = optax.chain(optax.clip_by_global_norm(clip_norm), adamw) if clip_norm else adamw
+    return optax.apply_if_finite(clipped, skip) if skip else clipped

@@ -1,6 +1,7 @@
 """The options of a training run: what fits together, and what a resumed run must share."""
 
 import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -11,7 +12,8 @@ from tart_jax.train import objective_table
 from tart_jax.types import InputError
 
 # What may change between a run and its resumption; files are compared by content, not by path.
-FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "model.source",
+FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "divergence.max_loss",
+        "model.source",
         "model.remat",
         "data.train", "data.instructions", "data.workers", "data.prefetch",
         "refresh.*")  # fmt: skip
@@ -33,6 +35,8 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
         raise InputError(
             f"config.epochs is {config.epochs}; it should be 0 (steps decides) or more."
         )
+    if config.divergence.skip < 0:
+        raise InputError(f"config.divergence.skip is {config.divergence.skip}; 0 skips none.")
     if config.refresh.every < 0:
         raise InputError(f"config.refresh.every is {config.refresh.every}; 0 is never.")
     names = (
@@ -57,6 +61,19 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
     known = ("threefry2x32", "rbg", "unsafe_rbg")
     if config.prng not in known:
         raise InputError(f"config.prng {config.prng!r} is not one of {', '.join(known)}.")
+
+
+def parse(words: Sequence[str], decided: Mapping[str, object], key: str) -> dict[str, object]:
+    """("steps=4", ...) by key. InputError: not of that form, or a key that the command decides."""
+    options: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"config.{key}: {word!r} should look like 'some.key=value'.")
+        if name in decided:
+            raise InputError(f"config.{key} sets {name}, which this command decides; leave it out.")
+        options[name] = value
+    return options
 
 
 def identity(config: ConfigDict) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 from jax.sharding import Mesh
@@ -35,7 +35,14 @@ from tart_jax.types import InputError, Query, ScoredDocument
 
 log = logging.getLogger(__name__)
 
-Feed = Callable[[int], Iterator[Batch]]
+
+class Feed(NamedTuple):
+    """This process's batches from an update on, and the queries of one of them."""
+
+    batches: Callable[[int], Iterator[Batch]]
+    query_ids: Callable[[int], list[str]]
+
+
 BLOCK = 8192  # documents whose texts are in memory at a time
 # Options of a mining that the training run decides.
 DECIDED = ("examples", "max_per_task", "index", "run", "corpus", "instructions", "overwrite")

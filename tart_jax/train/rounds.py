@@ -22,6 +22,7 @@ from tart_jax.mine.candidates import PLACE
 from tart_jax.tables import Table
 from tart_jax.train import dev, objective_table
 from tart_jax.train import run as train
+from tart_jax.train.options import parse
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Writes `round-<r>/` for each round and `rounds.json`; what is finished is not done again."""
     _check(config)
     options = {
-        "train": _options(config.train_options, _of_training("", config), "train_options"),
-        "mine": _options(config.mine_options, _of_mining(Path(), "", config), "mine_options"),
+        "train": parse(config.train_options, _of_training("", config), "train_options"),
+        "mine": parse(config.mine_options, _of_mining(Path(), "", config), "mine_options"),
     }
     paths, made_from = _inputs(config, options)
     done: list[dict[str, Any]] = []
@@ -104,19 +105,6 @@ def _mined(
     of_mining = _of_mining(folder / "index", model, config)
     _stage("mine", config.mine, folder / "mined", {**options, **of_mining})
     return folder / "mined" / mine.MINED
-
-
-def _options(words: Sequence[str], decided: Mapping[str, object], key: str) -> dict[str, object]:
-    """("steps=4", ...) by key. InputError: not of that form, or a key that the rounds decide."""
-    options: dict[str, object] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"config.{key}: {word!r} should look like 'some.key=value'.")
-        if name in decided:
-            raise InputError(f"config.{key} sets {name}, which the rounds decide; leave it out.")
-        options[name] = value
-    return options
 
 
 def _inputs(

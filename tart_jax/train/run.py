@@ -68,6 +68,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             earlier,
             cadence,
             tensorboard=config.log.tensorboard,
+            max_loss=config.divergence.max_loss,
         )
         loop.finish(setup, checkpoints, state, totals)
 
@@ -166,7 +167,8 @@ def _sha256(table: str) -> str:
 
 def _feed(config: ConfigDict, batches: Batches) -> Feed:
     data = config.data
-    return functools.partial(batches.iterate, workers=data.workers, prefetch=data.prefetch)
+    iterate = functools.partial(batches.iterate, workers=data.workers, prefetch=data.prefetch)
+    return Feed(iterate, batches.query_ids)
 
 
 def load_refresh(
@@ -261,6 +263,7 @@ def make_optimizer(config: ConfigDict) -> tuple[optax.GradientTransformation, op
     adamw = optimizer.build(
         rate, b1=want.b1, b2=want.b2, eps=want.eps, weight_decay=want.weight_decay,
         decay_vectors=want.decay_vectors, clip_norm=want.clip_norm,
+        skip=config.divergence.skip,
     )  # fmt: skip
     return adamw, rate
 

@@ -51,11 +51,22 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         one = jnp.float32(1)
         metrics["grad_norm"] = (optax.tree.norm(grads), one)
+        if isinstance(opt_state, optax.ApplyIfFiniteState):
+            metrics = _where_finite(metrics, opt_state.last_finite)
         metrics["param_norm"] = (optax.tree.norm(params), one)
         metrics["learning_rate"] = (jnp.asarray(learning_rate(state.step), jnp.float32), one)
         return TrainState(state.step + 1, params, opt_state), metrics
 
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, sharding.replicated(mesh)))
+
+
+def _where_finite(metrics: Metrics, finite: jax.Array) -> Metrics:
+    """The metrics, which count nothing in an update that was skipped, and the share of those."""
+    kept = {
+        name: (jnp.where(finite, total, 0), jnp.where(finite, count, 0))
+        for name, (total, count) in metrics.items()
+    }
+    return kept | {"skipped": (1 - finite.astype(jnp.float32), jnp.float32(1))}
 
 
 def accumulate(
