@@ -34,8 +34,8 @@ class ExactIndex:
     """All inner products of a query, on all devices of a mesh with the one axis "data".
 
     dtype: of the embeddings on the devices. "bfloat16" and "int8" (one symmetric scale for each
-    document) find `candidates(k)` documents, whose float32 scores decide. Positions are the order
-    of adding, ties go to the first.
+    document) choose `candidates(k)` documents, whose float32 scores decide. Positions are the order
+    of adding; of documents with equal scores the first ones are taken.
     """
 
     reads = "vectors"
@@ -126,7 +126,7 @@ class ExactIndex:
         path = io.existing(directory / FILE, "embeddings of the index")
         try:
             embeddings = np.load(path, mmap_mode="r")
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise InputError(
                 f"{path} is not a whole .npy file ({error}); build it again."
             ) from error

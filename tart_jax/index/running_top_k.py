@@ -6,7 +6,9 @@ what was kept came before the tile, a tile's candidates stand in its order, lax.
 first of equals, and the lists are joined by (score, position).
 
 A tile's rows form groups of neighbours. Only groups whose best score is above the k-th so far can
-change the list, and after the first tiles they are few: they alone are gathered and sorted.
+change the list, and after the first tiles they are few: they alone are gathered and sorted. The k
+groups of the highest best scores (of equals the first) suffice for any tile, as each of them holds
+a row that goes before every row of the others.
 """
 
 from functools import partial
@@ -21,7 +23,7 @@ from jaxtyping import Array, Float, Int, Num
 from tart_jax.distributed import DATA
 
 GROUP = 32  # rows
-WIDTHS = (0, 16, 64)  # groups looked at, if they are enough; else the whole tile
+WIDTHS = (0, 16, 64)  # how many groups are looked at, if that is enough; else k
 DTYPES = ("float32", "bfloat16", "int8")
 
 
@@ -132,7 +134,7 @@ def _best(best: Best, scores: Float[Array, "b t"], first: Array, count: Array) -
 def _with_groups(
     best: Best, scores: Array, maxima: Array, first: Array, count: Array, *, width: int
 ) -> Best:
-    """The lists after a tile of which no query needs more than `width` groups."""
+    """The lists after a tile of which `width` groups hold all that belongs there."""
     if width == 0:
         return best
     b, groups = maxima.shape

@@ -1,5 +1,9 @@
 """Exact search on devices: NumPy's and FAISS's results, ties, streaming, precisions, folders."""
 
+import socket
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -93,6 +97,24 @@ def test_any_integer_vectors_give_numpys_ids_and_scores(count, k, values, seed, 
     queries[0] = 1
     index = built(vectors)
     same(index.search(queries, k), reference(vectors, queries, k))
+
+
+@pytest.mark.parametrize("order", ["drawn", "rising"])
+def test_wide_tiles_are_searched_in_as_many_groups_as_they_need(order):
+    tile, k, group = 4096, 100, running_top_k.GROUP
+    vectors = np.random.default_rng(2).integers(-30, 31, (10 * tile, 4)).astype(np.float32)
+    if order == "rising":
+        vectors = vectors[np.argsort(vectors.sum(axis=1), kind="stable")]
+    queries = np.concatenate([np.ones((1, 4), np.float32), 10 * ASKED[1:]])
+    tiles = (queries @ vectors.T).reshape(8, 10, tile)
+    needed = {k}
+    for place in range(1, 10):
+        last = np.sort(tiles[:, :place].reshape(8, -1), axis=1)[:, -k, None]
+        maxima = tiles[:, place].reshape(8, -1, group).max(axis=2)
+        needed.add(int((maxima > last).sum(axis=1).max()))
+    edges = (0, 16, 64, k) if order == "drawn" else (64, tile // group)
+    assert np.histogram(sorted(needed), edges)[0].all()  # each width has a tile that needs it
+    same(built(vectors, shape=(tile, 8)).search(queries, k), reference(vectors, queries, k))
 
 
 def test_short_lists_are_padded_and_no_queries_are_answered():
@@ -201,6 +223,32 @@ def test_a_stored_index_is_memory_mapped_and_answers_as_before(tmp_path, dtype):
         assert places[:-1] == [mapped + n * 64 * 16 for n in range(15)]
 
 
+TWO_PROCESSES = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from tart_jax.index.exact import ExactIndex
+with np.load(sys.argv[3]) as file:
+    for dtype in ("float32", "int8"):
+        index = ExactIndex(4, dtype=dtype, shape=(64, 8))
+        assert index._mesh.size == 4
+        index.add(file["vectors"])
+        np.testing.assert_array_equal(index.search(file["queries"], 10)[1], file["positions"])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_find_together_what_one_finds(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    positions = reference(INTEGERS, ASKED, K)[1]
+    np.savez(tmp_path / "a.npz", vectors=INTEGERS, queries=ASKED, positions=positions)
+    words = [sys.executable, "-c", TWO_PROCESSES, address]
+    both = [subprocess.Popen([*words, str(rank), str(tmp_path / "a.npz")]) for rank in (0, 1)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+
+
 def test_what_is_added_is_the_indexs_own_unless_nobody_can_write_to_it():
     vectors = INTEGERS.copy()
     index = ExactIndex(4, mesh=mesh(1), shape=SHAPE)
@@ -226,6 +274,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         index.set_options(recall=None, device_memory=-1.0)
     index.save(tmp_path)
     path = tmp_path / "embeddings.npy"
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match="not a whole .npy file"):
-        ExactIndex.load(tmp_path, dtype="int8")
+    for size in (300, 0):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(InputError, match="not a whole .npy file"):
+            ExactIndex.load(tmp_path, dtype="int8")
