@@ -15,8 +15,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.embeddings = ""  # a folder that `tart-jax encode` wrote (all but BM25)
     config.prefix = ""  # only documents whose ids begin so: one corpus of a pooled one
     config.corpus = ""  # a BEIR folder, .jsonl or .tsv (BM25 only)
-    config.factory = "Flat"  # BM25; Exact, on JAX's devices; FAISS's string: Flat, IVF256,Flat, ...
-    config.dtype = "float32"  # Exact, on the devices; bfloat16 or int8: less memory, see exact.py
+    config.factory = (
+        "Flat"  # BM25; Exact (JAX's devices); FAISS's: Flat, IVF256,Flat, HNSW32, OPQ16,IVF256,PQ16
+    )
+    config.dtype = "float32"  # Exact: or bfloat16, int8: less on the devices, rescored in float32
     config.train_size = (
         262_144  # embeddings, drawn over the whole corpus, that train IVF, PQ and OPQ
     )

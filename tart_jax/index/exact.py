@@ -113,7 +113,8 @@ class ExactIndex:
 
     def save(self, directory: Path) -> None:
         """Writes the embeddings part by part: float16 if all are, float32 otherwise."""
-        dtype = np.result_type(*self._parts) if self._parts else np.dtype(np.float32)
+        half = bool(self._parts) and all(part.dtype == np.float16 for part in self._parts)
+        dtype = np.dtype(np.float16 if half else np.float32)
         header = {"descr": dtype.str, "fortran_order": False, "shape": (self.count, self.dims)}
         with io.writing(directory / FILE) as aside, aside.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)

@@ -143,7 +143,7 @@ def _measured_recall(
         return {}
     sample = queries[:: max(1, len(queries) // RECALL_QUERIES)][:RECALL_QUERIES]
     joined = {name: options[name] for name in ("instruction", "order", "separator")}
-    k = min(config.k, max(index.count, 1))
+    k = max(1, min(config.k, index.count))
     recall = index.measured_recall(embed(encoder, sample, **joined), k)
     logger.info(
         "Approximate search: recall@%d is %.4f on %d queries (aimed at %g)",
