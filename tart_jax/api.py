@@ -11,6 +11,8 @@ from tart_jax.data import corpus
 from tart_jax.data.instructions import join
 from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
+from tart_jax.index import store
+from tart_jax.index.base import Index
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.models import pretrained, pretrained_cross
 from tart_jax.search import scorer
@@ -42,7 +44,7 @@ class Retriever:
         self.format = checked_format(model)
         self._queries = Encoder(model, tower="query", max_length=self.format.query_length)
         self._documents = Encoder(model, tower="document", max_length=self.format.document_length)
-        self._index: FaissIndex | None = None
+        self._index: Index | None = None
         self._corpus: list[Document] = []
 
     @classmethod
@@ -59,10 +61,10 @@ class Retriever:
         *,
         factory: str = "Flat",
     ) -> "Retriever":
-        """Encodes documents into a new FAISS index, replacing an earlier one; returns itself.
+        """Encodes documents into a new index, replacing an earlier one; returns itself.
 
         documents: texts, `Document`s, mappings with `text` (and `doc_id` or `_id`, `title`), or the
-        path of a corpus (BEIR folder, jsonl, tsv). factory: any FAISS factory string.
+        path of a corpus (BEIR folder, jsonl, tsv). factory: Exact, or any FAISS factory string.
         InputError: no document, an id given twice, a factory that needs more documents.
         """
         if isinstance(documents, str | Path):
@@ -75,8 +77,9 @@ class Retriever:
         if len(ids) < len(rows):
             raise InputError(f"{len(rows) - len(ids)} documents repeat the id of another.")
         embeddings = self._documents.encode([document.contents() for document in rows])
-        index = FaissIndex(factory, self._documents.dims)
-        index.train(embeddings)
+        index = store.create(factory, self._documents.dims)
+        if isinstance(index, FaissIndex):
+            index.train(embeddings)
         index.add(embeddings)
         self._corpus, self._index = rows, index  # together, or the earlier ones stay
         return self

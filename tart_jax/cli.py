@@ -35,7 +35,7 @@ COMMANDS = {
     "train": Command("tart_jax.train.run", "train a dual encoder or a cross-encoder"),
     "encode": Command("tart_jax.encode.run", "encode a corpus into embedding shards",
                       default="configs/encode/default.py"),
-    "index": Command("tart_jax.index.run", "build a FAISS or BM25 index",
+    "index": Command("tart_jax.index.run", "build an exact, FAISS or BM25 index",
                      default="configs/index/default.py"),
     "search": Command("tart_jax.search.run", "answer queries: a TREC run, or hits in the terminal",
                       False, "configs/search/default.py"),

@@ -43,6 +43,14 @@ def test_documents_may_be_texts_records_mappings_or_a_corpus(retriever, tiny_cor
     assert len(retriever.index(tiny_corpus).search("oak", k=30)) == 20
 
 
+def test_exact_search_finds_what_faiss_finds(retriever):
+    texts = [*TEXTS, "ivy rye", "hop"]
+    flat, exact = (
+        retriever.index(texts, factory=factory).search("oak", k=6) for factory in ("Flat", "Exact")
+    )
+    assert [hit.doc_id for hit in exact] == [hit.doc_id for hit in flat]
+
+
 def test_many_queries_give_what_each_gives_alone(retriever):
     retriever.index(TEXTS)
     together = retriever.search_many(["oak", "fir nut"], k=3)

@@ -1,6 +1,7 @@
-"""Build an index: FAISS over embedding shards, or BM25 over a corpus.
+"""Build an index: exact or FAISS over embedding shards, or BM25 over a corpus.
 
 tart-jax index --config.embeddings=runs/a/emb --workdir=runs/a/index
+tart-jax index --config.factory=Exact --config.embeddings=runs/a/emb --workdir=runs/a/exact
 tart-jax index --config.factory=BM25 --config.corpus=data/nfcorpus --workdir=runs/bm25
 """
 
@@ -11,12 +12,13 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg not in ("", "quicktest"):
         raise ValueError(f"variant {arg!r} is not known; there is 'quicktest'.")
     config = ConfigDict()
-    config.embeddings = ""  # a folder that `tart-jax encode` wrote (FAISS only)
+    config.embeddings = ""  # a folder that `tart-jax encode` wrote (all but BM25)
     config.prefix = ""  # only documents whose ids begin so: one corpus of a pooled one
     config.corpus = ""  # a BEIR folder, .jsonl or .tsv (BM25 only)
     config.factory = (
-        "Flat"  # BM25, or FAISS's factory string: Flat, IVF256,Flat, HNSW32, OPQ16,IVF256,PQ16
+        "Flat"  # BM25; Exact (JAX's devices); FAISS's: Flat, IVF256,Flat, HNSW32, OPQ16,IVF256,PQ16
     )
+    config.dtype = "float32"  # Exact: or bfloat16, int8: less on the devices, rescored in float32
     config.train_size = (
         262_144  # embeddings, drawn over the whole corpus, that train IVF, PQ and OPQ
     )

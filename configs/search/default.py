@@ -35,6 +35,12 @@ def get_config(arg: str = "") -> ConfigDict:
         int
     )  # rows x length; None: 4096 on CPU, 65536 elsewhere
     config.compute_dtype = "float32"  # float32, or bfloat16: faster on accelerators, about 1e-3 off
+    config.approximate = config_dict.placeholder(
+        float
+    )  # Exact: recall that lax.approx_max_k aims at, 0 to 1; what it reaches is logged; None: exact
+    config.device_memory = config_dict.placeholder(
+        float
+    )  # Exact: GB of each device for documents, others are streamed; None: all on CPU, else 3/4
     config.parameters = ""  # FAISS's search parameters: nprobe=16 for IVF, efSearch=64 for HNSW
     config.drop_self = (
         True  # leave out the document with the query's own id, still k per query (BEIR)

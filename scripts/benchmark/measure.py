@@ -6,11 +6,13 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+
+PACKAGES = ("jax", "flax", "torch", "transformers", "sentence-transformers", "numpy")
 
 
 def alternate(ours: Callable[[], Any], peer: Callable[[], Any], pairs: int) -> dict[str, Any]:
@@ -49,17 +51,17 @@ def peak_of(arguments: list[str]) -> int:
     return json.loads(done.stdout.splitlines()[-1])["peak_megabytes"]
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Processor, cores, and the versions of Python and of these packages."""
     model = ""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             model = next(
                 (line.split(":")[1].strip() for line in file if line.startswith("model name")), ""
             )
-    names = ("jax", "flax", "torch", "transformers", "sentence-transformers", "numpy")
     return {
         "processor": model or platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
+        "versions": {name: version(name) for name in packages},
     }

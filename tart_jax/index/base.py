@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from tart_jax.types import InputError
+
 
 @runtime_checkable
 class Index(Protocol):
@@ -43,3 +45,16 @@ def ordered(
     scores = np.where(positions < 0, -np.inf, scores).astype(np.float32)
     order = np.lexsort((positions, -scores), axis=1)
     return np.take_along_axis(scores, order, 1), np.take_along_axis(positions, order, 1)
+
+
+def checked(embeddings: Float[np.ndarray, "n d"], dims: int) -> Float[np.ndarray, "n d"]:
+    """The same array. InputError: not of this width, or values that are not finite."""
+    if embeddings.ndim != 2 or embeddings.shape[1] != dims:
+        raise InputError(
+            f"embeddings of shape {embeddings.shape} do not fit an index of {dims} dimensions."
+        )
+    if not np.isfinite(embeddings).all():
+        raise InputError(
+            "the embeddings hold values that are not finite; did the training diverge?"
+        )
+    return embeddings

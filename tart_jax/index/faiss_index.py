@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tart_jax import io
-from tart_jax.index.base import ordered
+from tart_jax.index.base import checked, ordered
 from tart_jax.types import InputError
 
 FILE = "index.faiss"
@@ -131,16 +131,7 @@ def _to_gpu(index: Any) -> Any:
 
 
 def _vectors(embeddings: np.ndarray, dims: int) -> np.ndarray:
-    vectors = np.ascontiguousarray(embeddings, np.float32)
-    if vectors.ndim != 2 or vectors.shape[1] != dims:
-        raise InputError(
-            f"embeddings of shape {vectors.shape} do not fit an index of {dims} dimensions."
-        )
-    if not np.isfinite(vectors).all():
-        raise InputError(
-            "the embeddings hold values that are not finite; did the training diverge?"
-        )
-    return vectors
+    return checked(np.ascontiguousarray(embeddings, np.float32), dims)
 
 
 def _reason(error: Exception) -> str:

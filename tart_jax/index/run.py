@@ -1,4 +1,4 @@
-"""Stage `index`: embeddings to a FAISS index, or a corpus to a BM25 index."""
+"""Stage `index`: embeddings to an exact or a FAISS index, or a corpus to a BM25 index."""
 
 import logging
 import time
@@ -11,6 +11,7 @@ from tart_jax.data import corpus
 from tart_jax.encode.store import Embeddings
 from tart_jax.index import store
 from tart_jax.index.bm25 import BM25Index
+from tart_jax.index.exact import ExactIndex
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.types import InputError
 
@@ -22,23 +23,24 @@ CARRIED = ("weights_sha256", "tokenizer", "source", "format", "pooling", "normal
 def run(config: ConfigDict, workdir: Path) -> None:
     """Builds the index that `config.factory` names; the folder is written once it is whole."""
     start = time.perf_counter()
-    if config.factory == "BM25":
+    if config.factory == store.BM25:
         count = _bm25(config, workdir)
     else:
-        count = _faiss(config, workdir)
+        count = _vectors(config, workdir)
     seconds = time.perf_counter() - start
     logger.info(
         "Indexed %s documents (%s) in %.0f s: %s", f"{count:,}", config.factory, seconds, workdir
     )
 
 
-def _faiss(config: ConfigDict, workdir: Path) -> int:
+def _vectors(config: ConfigDict, workdir: Path) -> int:
     if not config.embeddings:
         raise InputError("--config.embeddings is missing: the folder that `tart-jax encode` wrote.")
     embeddings = Embeddings.open(config.embeddings, config.prefix)
     index = build(
         embeddings,
         config.factory,
+        dtype=config.dtype,
         train_size=config.train_size,
         block_size=config.block_size,
         seed=config.seed,
@@ -47,6 +49,7 @@ def _faiss(config: ConfigDict, workdir: Path) -> int:
     )
     description = {
         "factory": config.factory,
+        **({"dtype": config.dtype} if config.factory == store.EXACT else {}),
         "embeddings": str(Path(config.embeddings).resolve()),
         "manifest_sha256": embeddings.manifest_sha256,
         "prefix": config.prefix,
@@ -62,15 +65,16 @@ def build(
     embeddings: Embeddings,
     factory: str,
     *,
+    dtype: str = "float32",
     train_size: int,
     block_size: int,
     seed: int = 0,
     verify: bool = True,
     gpu: bool = False,
-) -> FaissIndex:
+) -> ExactIndex | FaissIndex:
     """An index over all embeddings: trained on a sample where needed, added in blocks."""
-    index = FaissIndex(factory, embeddings.dims, gpu=gpu)
-    if index.needs_training:
+    index = store.create(factory, embeddings.dims, dtype=dtype, gpu=gpu)
+    if isinstance(index, FaissIndex) and index.needs_training:
         index.train(embeddings.sample(train_size, seed=seed))
     with tqdm(total=embeddings.count, unit="doc", desc="index", disable=None) as progress:
         for shard in embeddings.shards(verify=verify):
@@ -94,7 +98,7 @@ def _bm25(config: ConfigDict, workdir: Path) -> int:
                 index.add([document.contents()])
             progress.update()
     description = {
-        "factory": "BM25",
+        "factory": store.BM25,
         "k1": config.k1,
         "b": config.b,
         "prefix": config.prefix,

@@ -1,4 +1,4 @@
-"""Index folders: an index, the ids of its documents, and `index.json`, written last."""
+"""Indexes by name, and their folders: an index, its documents' ids, `index.json` written last."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import Any
 from tart_jax import io
 from tart_jax.index.base import Index
 from tart_jax.index.bm25 import BM25Index
+from tart_jax.index.exact import ExactIndex
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.types import InputError
 
 DESCRIPTION = "index.json"
 IDS = "ids"
 VERSION = 1
+BM25, EXACT = "BM25", "Exact"  # the factories that are not FAISS's
 
 
 @dataclass
@@ -24,6 +26,22 @@ class StoredIndex:
     doc_ids: io.StringTable
     description: dict[str, Any]
     directory: Path
+
+
+def create(
+    factory: str, dims: int, *, dtype: str = "float32", gpu: bool = False
+) -> ExactIndex | FaissIndex:
+    """An empty index of vectors: Exact, or what a FAISS factory string names.
+
+    dtype: of an Exact index on its devices. gpu: FAISS's. InputError: no such index.
+    """
+    if factory == EXACT:
+        return ExactIndex(dims, dtype=dtype)
+    if dtype != "float32":
+        raise InputError(
+            f"dtype {dtype!r} is for factory={EXACT}; FAISS has its own names, such as SQfp16."
+        )
+    return FaissIndex(factory, dims, gpu=gpu)
 
 
 def save(
@@ -51,11 +69,13 @@ def open(directory: str | Path, *, gpu: bool = False) -> StoredIndex:
     if description.get("kind") != "tart_jax index" or description.get("version") != VERSION:
         raise InputError(f"{path} does not describe an index of this version; build it again.")
     factory = description["factory"]
-    index: Index = (
-        BM25Index.load(directory)
-        if factory == "BM25"
-        else FaissIndex.load(directory, factory, gpu=gpu)
-    )
+    index: Index
+    if factory == BM25:
+        index = BM25Index.load(directory)
+    elif factory == EXACT:
+        index = ExactIndex.load(directory, dtype=description["dtype"])
+    else:
+        index = FaissIndex.load(directory, factory, gpu=gpu)
     doc_ids = io.StringTable(directory / IDS)
     if not index.count == len(doc_ids) == description["count"]:
         raise InputError(

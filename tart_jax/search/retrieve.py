@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
 from tart_jax.data.instructions import Order, join
 from tart_jax.encode.encoder import Encoder
 from tart_jax.index.base import Index
@@ -62,6 +65,28 @@ def retrieve(
         yield query.query_id, [ScoredDocument(hit.doc_id, hit.score) for hit in hits]
 
 
+def embed(
+    encoder: Encoder,
+    queries: Sequence[Query],
+    instruction: str | None,
+    *,
+    order: Order = "instruction_first",
+    separator: str = "[SEP]",
+) -> Float[np.ndarray, "b d"]:
+    """Embeddings of queries, each joined with the instruction, or with its own where it is None."""
+    return encoder.encode(
+        [
+            join(
+                query.text,
+                query.instruction if instruction is None else instruction,
+                order=order,
+                separator=separator,
+            )
+            for query in queries
+        ]
+    )
+
+
 def rank(
     encoder: Encoder | None,
     index: Index,
@@ -85,17 +110,7 @@ def rank(
         block = queries[begin : begin + block_size]
         asked: Any = [query.text for query in block]
         if encoder is not None and index.reads == "vectors":
-            asked = encoder.encode(
-                [
-                    join(
-                        query.text,
-                        query.instruction if instruction is None else instruction,
-                        order=order,
-                        separator=separator,
-                    )
-                    for query in block
-                ]
-            )
+            asked = embed(encoder, block, instruction, order=order, separator=separator)
         for query, *found in zip(block, *index.search(asked, wanted), strict=True):
             hits = (
                 Hit(int(position), doc_ids[int(position)], float(score))

@@ -16,15 +16,17 @@ from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
 from tart_jax.encode.store import MANIFEST
 from tart_jax.index import store
+from tart_jax.index.exact import ExactIndex
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.index.store import StoredIndex
 from tart_jax.models import pretrained
 from tart_jax.models.pretrained import Format, Pretrained
 from tart_jax.search import terminal
-from tart_jax.search.retrieve import retrieve
+from tart_jax.search.retrieve import embed, retrieve
 from tart_jax.types import InputError, Query
 
 logger = logging.getLogger(__name__)
+RECALL_QUERIES = 64  # on which an approximate search is measured
 
 
 def run(config: ConfigDict, workdir: Path | None) -> None:
@@ -40,8 +42,7 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     queries = corpus.read_queries(config.queries) if config.queries else []
     queries = queries[: config.max_queries or None]
     stored = store.open(config.index, gpu=config.gpu)
-    if isinstance(stored.index, FaissIndex):
-        stored.index.set_parameters(config.parameters)
+    _set_options(config, stored)
     encoder, options = _query_side(config, stored)
     instruction = instructions.one(config.instruction, config.instructions, config.task)
     options |= {"instruction": instruction, "block_size": config.block_size}
@@ -56,6 +57,22 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
         session.answer(config.query)
     else:
         session.loop(sys.stdin.readline, asks=sys.stdin.isatty())
+
+
+def _set_options(config: ConfigDict, stored: StoredIndex) -> None:
+    """Hands the index its own options. InputError: one that is another kind of index's."""
+    index, factory = stored.index, stored.description["factory"]
+    if isinstance(index, FaissIndex):
+        index.set_parameters(config.parameters)
+    elif config.parameters:
+        raise InputError(f"config.parameters is FAISS's and the index is {factory}; leave it out.")
+    if isinstance(index, ExactIndex):
+        index.set_options(recall=config.approximate, device_memory=config.device_memory)
+    elif config.approximate is not None or config.device_memory is not None:
+        raise InputError(
+            "config.approximate and config.device_memory are for an Exact index, and this one is"
+            f" {factory}; leave them out."
+        )
 
 
 def _query_side(config: ConfigDict, stored: StoredIndex) -> tuple[Encoder | None, dict[str, Any]]:
@@ -114,6 +131,28 @@ def refuse_stale(stored: StoredIndex, model: Pretrained) -> None:
         )
 
 
+def _measured_recall(
+    config: ConfigDict,
+    stored: StoredIndex,
+    encoder: Encoder | None,
+    queries: list[Query],
+    options: dict[str, Any],
+) -> dict[str, float]:
+    """What an approximate search finds of the exact one's hits, on a sample of the queries."""
+    index = stored.index
+    if config.approximate is None or encoder is None or not isinstance(index, ExactIndex):
+        return {}
+    sample = queries[:: max(1, len(queries) // RECALL_QUERIES)][:RECALL_QUERIES]
+    joined = {name: options[name] for name in ("instruction", "order", "separator")}
+    k = max(1, min(config.k, index.count))
+    recall = index.measured_recall(embed(encoder, sample, **joined), k)
+    logger.info(
+        "Approximate search: recall@%d is %.4f on %d queries (aimed at %g)",
+        k, recall, len(sample), config.approximate,
+    )  # fmt: skip
+    return {"approximate": config.approximate, "measured_recall": recall}
+
+
 def _write_run(
     config: ConfigDict,
     workdir: Path,
@@ -122,6 +161,7 @@ def _write_run(
     queries: list[Query],
     options: dict[str, Any],
 ) -> None:
+    recall = _measured_recall(config, stored, encoder, queries, options)
     start = time.perf_counter()
     path = workdir / "run.trec"
     answers = retrieve(encoder, stored.index, stored.doc_ids, queries, **options)
@@ -140,6 +180,7 @@ def _write_run(
         "weights_sha256": stored.description.get("weights_sha256"),
         "corpus_fingerprint": stored.description["corpus_fingerprint"],
         "seconds": round(seconds, 3),
+        **recall,
         **options,
     }
     io.write_json(workdir / "run.json", description)

@@ -7,6 +7,7 @@ from tart_jax import config, io
 from tart_jax.encode.store import EmbeddingWriter
 from tart_jax.index import store
 from tart_jax.index.bm25 import BM25Index
+from tart_jax.index.exact import ExactIndex
 from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.index.run import run
 from tart_jax.types import InputError
@@ -53,6 +54,20 @@ def test_embeddings_become_an_index_with_their_ids(tmp_path, dtype):
     assert (stored.description["factory"], stored.description["count"]) == ("Flat", 300)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_an_exact_index_keeps_the_embeddings_and_its_precision(tmp_path, dtype):
+    folder = embedded(tmp_path / "e", dtype=dtype)
+    words = ["factory=Exact", "dtype=int8", "block_size=50"]
+    run(settings(f"embeddings={folder}", *words), tmp_path / "i")
+    stored = store.open(tmp_path / "i")
+    assert isinstance(stored.index, ExactIndex) and stored.index.dtype == "int8"
+    assert (stored.description["factory"], stored.description["dtype"]) == ("Exact", "int8")
+    vectors = np.load(tmp_path / "i" / "embeddings.npy", mmap_mode="r")
+    np.testing.assert_array_equal(vectors, VECTORS.astype(dtype))
+    assert stored.doc_ids[299] == "d299" and stored.index.count == 300
+    assert stored.description["manifest_sha256"] == io.sha256(folder / "manifest.json")
+
+
 def test_a_trained_index_is_the_same_for_the_same_seed(tmp_path):
     folder = embedded(tmp_path / "e")
     words = [f"embeddings={folder}", "factory=IVF4,Flat", "train_size=200"]
@@ -86,6 +101,8 @@ def test_a_second_index_replaces_the_first(tmp_path, tiny_corpus):
         ),
         (["factory=Flot"], "'Flot' builds no FAISS index"),
         (["gpu=True"], "gpu=False"),
+        (["dtype=int8"], "dtype 'int8' is for factory=Exact"),
+        (["factory=Exact", "dtype=int4"], "'int4' is not one of float32, bfloat16, int8"),
         (["embeddings="], "--config.embeddings is missing"),
         (["embeddings=nothing"], "nothing does not exist"),
         (["factory=BM25"], "--config.corpus is missing"),

@@ -84,6 +84,22 @@ def test_each_task_searches_its_own_index_with_its_instruction(embedded, tiny_mo
     assert encoded[1:] == [["b 3 words"]]
 
 
+def test_an_exact_index_finds_what_a_flat_one_does(embedded, tiny_model):
+    words = [
+        f"--config.embeddings={embedded / 'e'}",
+        "--config.prefix=b/",
+        "--config.factory=Exact",
+    ]
+    index_stage.run(config.load("configs/index/default.py", words), embedded / "exact" / "b")
+    asked = [Query("q", "b 3 words"), Query("r", "a", "find this")]
+    flat, exact = (
+        IndexFinder(str(embedded / folder / "{task}"), side(tiny_model))("b", asked, 6)
+        for folder in ("i", "exact")
+    )
+    for ours, theirs in zip(exact, flat, strict=True):
+        assert [hit.doc_id for hit in ours] == [hit.doc_id for hit in theirs]
+
+
 def test_an_index_of_another_model_is_refused(embedded, tiny_model, tmp_path):
     with pytest.raises(InputError, match="name the model that made them"):
         IndexFinder(str(embedded / "i" / "a"), None)("a", [Query("q", "x")], 1)

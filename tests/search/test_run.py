@@ -134,6 +134,50 @@ def test_a_moved_corpus_leaves_bare_ids_and_a_changed_one_is_refused(
         run(settings("search", **options, query="oak", corpus=tmp_path), None)
 
 
+@pytest.fixture(scope="module")
+def exact(built, tiny_model):
+    index_stage.run(settings("index", factory="Exact", embeddings=built / "emb"), built / "exact")
+    return {"index": built / "exact", "model": tiny_model}
+
+
+def test_exact_search_on_the_devices_gives_the_run_of_faiss_flat(
+    options, exact, tiny_corpus, tmp_path
+):
+    runs = {}
+    for name, search in (("flat", options), ("exact", exact)):
+        run(settings("search", **search, queries=tiny_corpus), tmp_path / name)
+        runs[name] = io.read_run(tmp_path / name / "run.trec")
+    assert list(runs["flat"]) == list(runs["exact"])
+    for query_id, hits in runs["flat"].items():
+        found = runs["exact"][query_id]
+        assert [hit.doc_id for hit in found] == [hit.doc_id for hit in hits]
+        # Cosines, summed in another order: some units in the last place of 1.
+        np.testing.assert_allclose([h.score for h in found], [h.score for h in hits], atol=1e-6)
+    assert io.read_json(tmp_path / "exact" / "run.json")["factory"] == "Exact"
+
+
+def test_the_recall_of_an_approximate_search_is_measured_and_logged(
+    exact, tiny_corpus, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    run(settings("search", **exact, queries=tiny_corpus, approximate=0.9), tmp_path)
+    about = io.read_json(tmp_path / "run.json")
+    assert (about["approximate"], about["measured_recall"]) == (0.9, 1.0)  # on a CPU it is exact
+    assert "recall@10 is 1.0000 on 8 queries (aimed at 0.9)" in caplog.text
+
+
+def test_an_option_of_another_kind_of_index_is_refused(options, exact, tiny_corpus, tmp_path):
+    for search, change, said in [
+        (options, {"approximate": 0.9}, "are for an Exact index, and this one is Flat"),
+        (options, {"device_memory": 1.0}, "are for an Exact index, and this one is Flat"),
+        (exact, {"parameters": "nprobe=3"}, "config.parameters is FAISS's and the index is Exact"),
+        (exact, {"approximate": 1.5}, "approximate 1.5 is no recall to aim at"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            run(settings("search", **search, queries=tiny_corpus, **change), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_stale_embeddings_are_refused(options, tiny_corpus, tmp_path):
     model = pretrained.load(options["model"])
     model.params["document"]["encoder"]["embeddings"]["tokens"]["embedding"] *= 1.5
