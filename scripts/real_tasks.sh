@@ -37,13 +37,13 @@ search() { # NAME MODEL_RUN: the first 100 test queries of each held-out task, i
   done
 }
 
-rerank() { # NAME FIRST_STAGE MODEL_RUN
+rerank() { # NAME FIRST_STAGE MODEL_RUN OPTIONS...
   for task in $HELD_OUT; do
     for place in closed pooled; do
       out=$EVAL/$1-$task-$place
       tart-jax rerank --config.run="$EVAL/$2-$task-$place/run.trec" --config.corpus=$DATA/test/pooled \
         --config.queries=$DATA/test/$task --config.instructions=$DATA/test/instructions.tsv --config.task=$task \
-        --config.model="$3/model" --workdir="$out"
+        --config.model="$3/model" --workdir="$out" "${@:4}"
       score "$1-$task-$place" "$out/run.trec" $task
     done
   done
@@ -56,6 +56,7 @@ search dual runs/real_tasks_train
 tart-jax mine --config=configs/mine/real_tasks.py --workdir=runs/real_tasks_mined
 tart-jax train --config=configs/train/cross_encoder.py --workdir=runs/cross_encoder
 rerank reranked dual runs/cross_encoder
+rerank interpolated dual runs/cross_encoder --config.interpolation=0.5
 tart-jax mine --config=configs/mine/teacher.py --workdir=runs/real_tasks_taught
 tart-jax train --config=configs/train/distill.py --config.objective.name=dual_contrastive --workdir=runs/distill_hard
 tart-jax train --config=configs/train/distill.py --workdir=runs/distill_soft
