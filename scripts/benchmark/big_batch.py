@@ -63,7 +63,7 @@ def compiled(
     from tart_jax.train import run as train  # orbax counts the devices as it is imported
 
     config = settings(pairs, changes)
-    data, mesh = config.data, distributed.make_mesh({"data": 1})
+    data, mesh = config.data, distributed.make_mesh({"data": 1}, jax.devices()[:1])
     model = encoder(layers, WIDTH, config.model.dropout)
     params = dual_encoder.abstract_params(model)
     state, step = train.build(config, dual_encoder.graphdef(model), params, mesh)
@@ -91,10 +91,9 @@ def compiled(
     return report, program
 
 
-def grow(sizes: list[int], layers: int, changes: list[str]) -> list[dict[str, Any]]:
-    """A report for each size, the smaller first. SystemExit: a batch needs more than it may."""
+def grow(sizes: list[int], layers: int, changes: list[str]) -> None:
+    """Prints a report for each size, the smaller first. SystemExit: a batch needs too much."""
     last, before = compiled(sizes[0] // 2, layers, changes)
-    reports: list[dict[str, Any]] = []
     for pairs in sizes:
         report, program = compiled(pairs, layers, changes)
         if square := plan.grown(program, before, pairs**2):
@@ -105,9 +104,7 @@ def grow(sizes: list[int], layers: int, changes: list[str]) -> list[dict[str, An
         if more > 4:
             raise SystemExit(f"temporaries grow faster than the batch: {report}, after {last}")
         print(json.dumps(report), flush=True)
-        reports.append(report)
         last, before = report, program
-    return reports
 
 
 def step_of(pairs: int, *, chunk: int, block: int) -> tuple[float, np.ndarray, float]:
@@ -116,7 +113,7 @@ def step_of(pairs: int, *, chunk: int, block: int) -> tuple[float, np.ndarray, f
 
     draw = np.random.default_rng(0)
     model, length = encoder(2, 16, 0.0), 8
-    mesh = distributed.make_mesh({"data": 1})
+    mesh = distributed.make_mesh({"data": 1}, jax.devices()[:1])
     hashes = draw.integers(0, 2**32, (pairs, 1, 2), dtype=np.uint32)
     hashes[1::64] = hashes[::64]  # some documents are known positives of another query
     tokens = draw.integers(1, 512, (2, pairs, length)).astype(np.int32)
