@@ -1,4 +1,4 @@
-"""Where arrays live: rules over parameter paths, and host batches as global arrays."""
+"""Where arrays live: rules over parameter paths, host batches as global arrays, parts of these."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -66,3 +66,16 @@ def to_global(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[
         name: jax.make_array_from_process_local_data(sharding, value)
         for name, value in batch.items()
     }
+
+
+def split_rows(value: jax.Array, parts: int) -> jax.Array:
+    """[rows, ...] to [parts, rows / parts, ...], an equal share of each device's rows in each part.
+
+    Every parts-th row, not a run of rows: a run would lie on a few of the devices only.
+    """
+    return value.reshape(value.shape[0] // parts, parts, *value.shape[1:]).swapaxes(0, 1)
+
+
+def join_rows(parts: jax.Array) -> jax.Array:
+    """The rows that `split_rows` split, in their order."""
+    return parts.swapaxes(0, 1).reshape(-1, *parts.shape[2:])

@@ -69,6 +69,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.temperature = 0.05  # dual_*: divides the similarities; lower is sharper
     # What is logged of each kind of negative, loss/KIND and accuracy/KIND, is without the weight.
     config.objective.unfollowing_weight = 1.0  # an unfollowing negative counts so often; 0: never
+    # Large batches, at the price of a second forward pass: exactly the same loss and gradients (to
+    # rounding; other dropout). Both sizes count over all devices, and divide the batch's queries.
+    config.objective.chunk_size = 0  # dual_*: texts encoded at a time (gradient caching); 0: all
+    config.objective.score_block = 0  # dual_*: queries scored against the batch at a time; 0: all
     config.objective.contrastive_weight = 1.0  # dual_distill: of the contrastive loss; 0: none
     config.objective.teaching = "kl"  # dual_distill: kl over a query's documents, or margin_mse
     config.objective.teaching_weight = 1.0  # dual_distill: of the teacher's loss

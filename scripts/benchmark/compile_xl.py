@@ -51,15 +51,8 @@ def report(layers: int, apart: bool, changes: list[str]) -> dict[str, Any]:
     graphdef, params = cross_encoder.graphdef(config), cross_encoder.abstract_params(config)
     state, step = train.build(settings, graphdef, params, mesh)
     start = time.perf_counter()
-    compiled = plan.compile_step(
-        step,
-        state,
-        batch_size=data.batch_size,
-        num_negatives=data.num_negatives,
-        pair_length=data.pair_length,
-        prng=settings.prng,
-        mesh=mesh,
-    )
+    batch = plan.pair_batch(data.batch_size, 1 + data.num_negatives, data.pair_length, mesh)
+    compiled = plan.compile_step(step, state, batch, prng=settings.prng, mesh=mesh)
     seconds = time.perf_counter() - start
     parts = list(plan.parts(state))
     weights = [part for part in parts if part.path.startswith("params/")]

@@ -19,6 +19,7 @@ Batch = dict[str, np.ndarray]
 
 # Kinds of document, as in `document_kind`.
 POSITIVE, RANDOM, HARD, UNFOLLOWING, PADDING = 0, 1, 2, 3, -1
+KINDS = {"random": RANDOM, "hard": HARD, "unfollowing": UNFOLLOWING}  # of negatives
 
 
 class Row(NamedTuple):

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     options: tuple[str, ...] = ("unfollowing_weight",)
 
 
-DUAL = ("temperature", "unfollowing_weight", "mesh")
+DUAL = ("temperature", "unfollowing_weight", "mesh", "chunk_size", "score_block")
 TEACHING = ("contrastive_weight", "teaching", "teaching_weight", "teaching_temperature")
 OBJECTIVES = {
     "dual_contrastive": Entry("dual", False, objectives.dual_contrastive, DUAL),
@@ -54,6 +54,8 @@ def check(
     teaching_weight: float,
     teaching_temperature: float,
     unfollowing_weight: float,
+    chunk_size: int,
+    score_block: int,
 ) -> None:
     """InputError: options (those of config.objective) that no objective could train with."""
     find(name)
@@ -75,6 +77,14 @@ def check(
             f"config.objective.unfollowing_weight is {unfollowing_weight}; it should be 0 (left"
             " out) or more, 1 is usual."
         )
+    for key, number in {"chunk_size": chunk_size, "score_block": score_block}.items():
+        if number < 0:
+            raise InputError(f"config.objective.{key} is {number}; 0 takes all at once.")
+        if number and find(name).kind == "cross":
+            raise InputError(
+                f"config.objective.{key} is {number}, but the pairs of {name} do not see each"
+                " other; leave it at 0, optimizer.accumulation gives the whole batch's gradient."
+            )
 
 
 def require_scores(name: str, mixture: Mixture) -> None:

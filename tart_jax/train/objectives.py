@@ -4,6 +4,7 @@
 Metrics of one kind of negative do not weigh: the model against it alone, where a query has one.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,34 +12,43 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from tart_jax import sharding
-from tart_jax.data.batching import HARD, POSITIVE, RANDOM, UNFOLLOWING
-from tart_jax.losses import contrastive, distillation, ranking
-from tart_jax.models import cross_encoder, dual_encoder
+from tart_jax.data.batching import KINDS, POSITIVE, UNFOLLOWING
+from tart_jax.losses import contrastive, distillation, in_batch, ranking
+from tart_jax.models import cross_encoder
+from tart_jax.train import grad_cache
 
 # name -> (sum, count): dividing comes last, so that accumulation and padding do not skew a mean.
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 Objective = Callable[[Any, dict[str, jax.Array], jax.Array | None], tuple[jax.Array, Metrics]]
 Batch = Mapping[str, jax.Array]
 
-KINDS = {"random": RANDOM, "hard": HARD, "unfollowing": UNFOLLOWING}
-
 
 def dual_contrastive(
-    graphdef: nnx.GraphDef, *, temperature: float, unfollowing_weight: float, mesh: Mesh
+    graphdef: nnx.GraphDef,
+    *,
+    temperature: float,
+    unfollowing_weight: float,
+    mesh: Mesh,
+    chunk_size: int = 0,
+    score_block: int = 0,
 ) -> Objective:
     """TART-dual's loss: each query against all documents of the global batch, of every device.
 
     The batch is that of `data.batching.Collator`. Without a key there is no dropout.
+    chunk_size: texts encoded at a time, see `grad_cache`. score_block: queries scored at a time,
+    see `losses.in_batch`. Both over all devices; 0: all at once.
     """
 
     def objective(
         params: Any, batch: dict[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        embedded = _embed(graphdef, params, batch, key)
-        losses, metrics = _contrastive(*embedded, batch, temperature, unfollowing_weight, mesh)
+        embedded = _embed(graphdef, params, batch, key, chunk_size)
+        losses, metrics = _contrastive(
+            *embedded, batch, unfollowing_weight,
+            temperature=temperature, mesh=mesh, block=score_block,
+        )  # fmt: skip
         return jnp.mean(losses), {"loss": _total(losses)} | metrics
 
     return objective
@@ -54,21 +64,23 @@ def dual_distill(
     teaching_temperature: float,
     unfollowing_weight: float,
     mesh: Mesh,
+    chunk_size: int = 0,
+    score_block: int = 0,
 ) -> Objective:
     """contrastive_weight * TART-dual's loss + teaching_weight * that of a teacher's scores.
 
     teaching: "kl" or "margin_mse" (losses.distillation) over each query's own documents that have
     a score; the student's score is the similarity over `temperature`, as in the contrastive loss.
     A query without two such documents (margin_mse: with the positive among them) adds nothing.
-    teaching_temperature: of "kl", for student and teacher.
+    teaching_temperature: of "kl", for student and teacher. The rest: see `dual_contrastive`.
     """
 
     def objective(
         params: Any, batch: dict[str, jax.Array], key: jax.Array | None
     ) -> tuple[jax.Array, Metrics]:
-        queries, documents = _embed(graphdef, params, batch, key)
-        b, n = batch["document_kind"].shape
+        queries, documents = _embed(graphdef, params, batch, key, chunk_size)
         precise = jax.lax.Precision.HIGHEST  # see contrastive.similarity
+        b, n = batch["document_kind"].shape
         own = jnp.einsum("bd,bnd->bn", queries, documents.reshape(b, n, -1), precision=precise)
         kept, weights = _counting(batch, unfollowing_weight)
         teacher, scored = batch["document_score"], _scored(batch) & kept
@@ -82,8 +94,9 @@ def dual_distill(
             taught = distillation.margin_mse(own / temperature, teacher, relevant, scored, weights)
             counted = _paired(relevant, scored)
         losses, metrics = _contrastive(
-            queries, documents, batch, temperature, unfollowing_weight, mesh
-        )
+            queries, documents, batch, unfollowing_weight,
+            temperature=temperature, mesh=mesh, block=score_block,
+        )  # fmt: skip
         metrics |= {"loss/contrastive": _total(losses)} | _taught(taught, counted)
         losses = contrastive_weight * losses + teaching_weight * taught
         return jnp.mean(losses), {"loss": _total(losses)} | metrics
@@ -172,63 +185,34 @@ def _of_lists(
 
 
 def _embed(
-    graphdef: nnx.GraphDef, params: Any, batch: Batch, key: jax.Array | None
+    graphdef: nnx.GraphDef, params: Any, batch: Batch, key: jax.Array | None, chunk_size: int
 ) -> tuple[Float[Array, "b d"], Float[Array, "c d"]]:
     """Embeddings of the queries, and of all their documents, laid end to end."""
     query_key, document_key = (None, None) if key is None else jax.random.split(key)
-    tokens, mask = batch["query_tokens"], batch["query_mask"]
-    queries = dual_encoder.encode(graphdef, params, tokens, mask, tower="query", key=query_key)
-    b, n, length = batch["document_tokens"].shape
-    documents = dual_encoder.encode(
-        graphdef,
-        params,
-        batch["document_tokens"].reshape(b * n, length),
-        batch["document_mask"].reshape(b * n, length),
-        tower="document",
-        key=document_key,
-    )
-    return queries, documents
+    encode = functools.partial(grad_cache.encode, graphdef, params, chunk_size=chunk_size)
+    queries = encode(batch["query_tokens"], batch["query_mask"], tower="query", key=query_key)
+    tokens, mask = _end_to_end(batch["document_tokens"]), _end_to_end(batch["document_mask"])
+    return queries, encode(tokens, mask, tower="document", key=document_key)
 
 
 def _contrastive(
     queries: Float[Array, "b d"],
     documents: Float[Array, "c d"],
     batch: Batch,
-    temperature: float,
     unfollowing_weight: float,
-    mesh: Mesh,
+    **options: Any,
 ) -> tuple[Float[Array, " b"], Metrics]:
     """Each query's loss, and the losses and accuracies of each kind of negative."""
-    # The cross-device gather, said rather than left to the compiler: every device holds all
-    # documents and scores its own queries. Its gradient is the matching reduce-scatter.
-    documents = jax.lax.with_sharding_constraint(documents, sharding.replicated(mesh))
-    b, n = batch["document_kind"].shape
-    positive_index = jnp.arange(b) * n
-    mask = contrastive.candidates(
-        batch["document_valid"].reshape(b * n),
-        batch["document_hash"].reshape(b * n, 2),
-        batch["positive_hash"],
-        positive_index,
-    )
-    kept, weights = _counting(batch, unfollowing_weight)
-    losses = contrastive.info_nce(
-        queries,
-        documents,
-        temperature=temperature,
-        positive_index=positive_index,
-        mask=mask & kept.reshape(1, b * n),
-        weights=None if weights is None else weights.reshape(b * n),
-    )
-    scores = contrastive.similarity(queries, documents, temperature=temperature)
-    scores = jax.lax.stop_gradient(scores)
-    own = jnp.arange(b * n)[None, :] // n == positive_index[:, None] // n
-    columns = {"in_batch": mask & ~own}
-    for name, kind in KINDS.items():
-        columns[name] = mask & own & (batch["document_kind"].reshape(1, b * n) == kind)
-    metrics = _accuracies(scores, positive_index, columns | {"all": mask})
-    for name, marked in columns.items():
-        metrics[f"loss/{name}"] = _over(*contrastive.loss_against(scores, positive_index, marked))
-    return losses, metrics
+    labels = [batch[f"document_{name}"] for name in ("valid", "kind", "hash")]
+    labels = jax.tree.map(_end_to_end, [*labels, *_counting(batch, unfollowing_weight)])
+    everything = in_batch.Documents(documents, *labels)
+    losses, values = in_batch.info_nce(queries, batch["positive_hash"], everything, **options)
+    return losses, {name: _over(*value) for name, value in values.items()}
+
+
+def _end_to_end(value: Array) -> Array:
+    """[b, n, ...] to [c, ...]"""
+    return value.reshape(-1, *value.shape[2:])
 
 
 def _counting(
@@ -256,17 +240,9 @@ def _own_accuracies(scores: Float[Array, "b n"], batch: Batch) -> Metrics:
     """How often the positive wins over all of the query's own documents, and over each kind."""
     columns = {"all": batch["document_valid"]}
     columns |= {name: batch["document_kind"] == kind for name, kind in KINDS.items()}
-    return _accuracies(scores, jnp.zeros(len(scores), int), columns)
-
-
-def _accuracies(
-    scores: Float[Array, "b c"],
-    positive_index: Int[Array, " b"],
-    columns: Mapping[str, Bool[Array, "b c"]],
-) -> Metrics:
-    """How often the positive wins over each set of columns, where there is one to win over."""
+    first = jnp.zeros(len(scores), int)
     return {
-        f"accuracy/{name}": _over(*contrastive.beats(scores, positive_index, marked))
+        f"accuracy/{name}": _over(*contrastive.beats(scores, first, marked))
         for name, marked in columns.items()
     }
 

@@ -13,8 +13,7 @@ from tart_jax.types import InputError
 
 # What may change between a run and its resumption; files are compared by content, not by path.
 FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "divergence.max_loss",
-        "model.source",
-        "model.remat",
+        "model.source", "model.remat", "objective.chunk_size", "objective.score_block",
         "data.train", "data.instructions", "data.workers", "data.prefetch",
         "refresh.*")  # fmt: skip
 
@@ -29,6 +28,9 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
             f" data axis times optimizer.accumulation); try"
             f" {max(1, config.data.batch_size // parts) * parts}."
         )
+    queries = config.data.batch_size // config.optimizer.accumulation
+    for name in ("chunk_size", "score_block"):
+        _check_part(name, config.objective[name], queries, mesh.shape[distributed.DATA])
     if config.model.dropout == 1:
         raise InputError("config.model.dropout is 1, which leaves nothing; 0.1 is usual.")
     if config.epochs < 0:
@@ -74,6 +76,17 @@ def parse(words: Sequence[str], decided: Mapping[str, object], key: str) -> dict
             raise InputError(f"config.{key} sets {name}, which this command decides; leave it out.")
         options[name] = value
     return options
+
+
+def _check_part(name: str, part: int, queries: int, devices: int) -> None:
+    """InputError: a micro-batch cannot be taken `part` queries at a time; 0 is all of them."""
+    if part and (queries % part or part % devices):
+        sizes = [n for n in range(devices, queries + 1, devices) if queries % n == 0]
+        raise InputError(
+            f"config.objective.{name} {part} should divide the {queries} queries of a micro-batch"
+            f" and be a multiple of the {devices} devices of the data axis; try"
+            f" {max((n for n in sizes if n <= part), default=devices)}, or 0 for all at once."
+        )
 
 
 def identity(config: ConfigDict) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from jax.sharding import Mesh
 from tart_jax import sharding
 from tart_jax.train.state import TrainState
 
+Batch = dict[str, jax.ShapeDtypeStruct]
+
 
 class Part(NamedTuple):
     """An array of the state: path, entries in all, bytes in all and on one device."""
@@ -28,32 +30,48 @@ class Part(NamedTuple):
 
 
 def compile_step(
-    step: Any,
-    state: TrainState,
-    *,
-    batch_size: int,
-    num_negatives: int,
-    pair_length: int,
-    prng: str,
-    mesh: Mesh,
+    step: Any, state: TrainState, batch: Batch, *, prng: str, mesh: Mesh
 ) -> jax.stages.Compiled:
-    """A cross-encoder's step for an abstract state, both as `run.build` makes them."""
-    b, n = batch_size, 1 + num_negatives
+    """The step for an abstract state, both as `run.build` makes them, and an abstract batch."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=prng))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
-    return step.lower(state, pair_batch(b, n, pair_length, mesh), key).compile()
+    return step.lower(state, batch, key).compile()
 
 
-def pair_batch(b: int, n: int, length: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+def pair_batch(b: int, n: int, length: int, mesh: Mesh) -> Batch:
     """The shapes of what `data.batching.PairCollator` makes, on the mesh."""
-    shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+    shapes = {
         "pair_tokens": ((b, n, length), jnp.int32),
         "pair_mask": ((b, n, length), bool),
         "pair_types": ((b, n, length), jnp.int32),
+    }
+    return _on(mesh, shapes | _labels(b, n))
+
+
+def text_batch(
+    b: int, n: int, *, query_length: int, document_length: int, known_positives: int, mesh: Mesh
+) -> Batch:
+    """The shapes of what `data.batching.Collator` makes, on the mesh."""
+    shapes = {
+        "query_tokens": ((b, query_length), jnp.int32),
+        "query_mask": ((b, query_length), bool),
+        "document_tokens": ((b, n, document_length), jnp.int32),
+        "document_mask": ((b, n, document_length), bool),
+        "document_hash": ((b, n, 2), jnp.uint32),
+        "positive_hash": ((b, known_positives, 2), jnp.uint32),
+    }
+    return _on(mesh, shapes | _labels(b, n))
+
+
+def _labels(b: int, n: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    return {
         "document_valid": ((b, n), bool),
         "document_kind": ((b, n), jnp.int8),
         "document_score": ((b, n), jnp.float32),
     }
+
+
+def _on(mesh: Mesh, shapes: dict[str, tuple[tuple[int, ...], Any]]) -> Batch:
     rows = sharding.over_batch(mesh)
     return {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
@@ -78,6 +96,23 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, int]:
         "outputs_in_place": found.alias_size_in_bytes,
         "temporaries": found.temp_size_in_bytes,
     }
+
+
+def shapes(compiled: jax.stages.Compiled) -> set[tuple[int, ...]]:
+    """The shapes of all arrays in the program of a device, of any type."""
+    found = re.findall(r"\b(?:pred|[a-z]+\d+\w*)\[(\d[\d,]*)\]", compiled.as_text() or "")
+    return {tuple(int(size) for size in dims.split(",")) for dims in found}
+
+
+def grown(
+    compiled: jax.stages.Compiled, smaller: jax.stages.Compiled, entries: int
+) -> list[tuple[int, ...]]:
+    """The shapes of so many entries or more that the program of a smaller batch has not.
+
+    What depends on no batch, as weights and the activations of a chunk, is as large in both.
+    """
+    new = shapes(compiled) - shapes(smaller)
+    return sorted(shape for shape in new if math.prod(shape) >= entries)
 
 
 def whole_weights(compiled: jax.stages.Compiled, state: TrainState) -> list[str]:

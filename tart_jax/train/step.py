@@ -78,16 +78,12 @@ def accumulate(
 ) -> tuple[Any, Metrics]:
     """Mean gradient and summed metrics over `parts` equal micro-batches, one after another."""
 
-    def split(value: jax.Array) -> jax.Array:
-        # Every parts-th row, not a run of rows: a run would lie on a few of the devices only.
-        return value.reshape(value.shape[0] // parts, parts, *value.shape[1:]).swapaxes(0, 1)
-
     def add(total: Any, part: tuple[jax.Array, dict[str, jax.Array]]) -> tuple[Any, None]:
         index, rows = part
         result = gradients(params, rows, jax.random.fold_in(key, index))
         return jax.tree.map(jnp.add, total, result), None
 
-    micro = jax.tree.map(split, batch)
+    micro = jax.tree.map(lambda value: sharding.split_rows(value, parts), batch)
     first = jax.tree.map(lambda value: value[0], micro)
     zeros = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),

@@ -11,6 +11,7 @@ from tests.train.conftest import scored_examples, training_examples
 OPTIONS = dict(
     name="dual_contrastive", temperature=0.05, contrastive_weight=1.0, teaching="kl",
     teaching_weight=1.0, teaching_temperature=1.0, unfollowing_weight=1.0,
+    chunk_size=0, score_block=0,
 )  # fmt: skip
 
 
@@ -32,6 +33,8 @@ def test_the_usual_options_are_accepted_for_every_objective():
         ({"unfollowing_weight": -0.5}, r"unfollowing_weight is -0.5; it should be 0 \(left out\)"),
         ({"unfollowing_weight": float("nan")}, "unfollowing_weight is nan"),
         ({"unfollowing_weight": float("inf")}, "unfollowing_weight is inf"),
+        ({"chunk_size": -8}, "objective.chunk_size is -8; 0 takes all at once"),
+        ({"score_block": 8, "name": "cross_listwise"}, "score_block is 8, .* of cross_listwise do"),
     ],
 )
 def test_options_that_no_objective_could_train_with_are_refused(change, message):

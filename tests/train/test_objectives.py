@@ -26,7 +26,7 @@ DUAL = DualEncoderConfig(encoder=tiny_bert())
 CROSS_NAMES = [name for name, entry in objective_table.OBJECTIVES.items() if entry.kind == "cross"]
 OPTIONS = dict(
     temperature=1.0, contrastive_weight=0.5, teaching="kl", teaching_weight=2.0,
-    teaching_temperature=2.0, unfollowing_weight=1.0,
+    teaching_temperature=2.0, unfollowing_weight=1.0, chunk_size=0, score_block=0,
 )  # fmt: skip
 DISTILLING = [("dual_distill", {"teaching": teaching}) for teaching in objective_table.TEACHINGS]
 ALL = [*((name, {}) for name in (*CROSS_NAMES, "dual_contrastive")), *DISTILLING]

@@ -3,13 +3,14 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from tart_jax import config as config_files
 from tart_jax import distributed, sharding
-from tart_jax.data.batching import PairCollator, Sampler
+from tart_jax.data.batching import Collator, PairCollator, Sampler
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.models import cross_encoder
 from tart_jax.models.cross_encoder import CrossEncoderConfig
@@ -52,15 +53,16 @@ def test_no_large_parameter_of_tart_full_stays_whole_nor_do_its_moments(size):
     }
 
 
-def compiled(encoder: T5Config, **sizes: int):
+def compiled(encoder: T5Config, b: int, n: int, length: int):
     """(the config's step at these sizes, compiled; its abstract state)."""
     config = settings().copy_and_resolve_references()
-    config.optimizer.accumulation = sizes["batch_size"]
+    config.optimizer.accumulation = b
     want, mesh = config.model, distributed.make_mesh(config.mesh.to_dict())
     model = CrossEncoderConfig(encoder, dtype=want.dtype, remat=want.remat, scan=want.scan)
     graphdef, params = cross_encoder.graphdef(model), cross_encoder.abstract_params(model)
     state, step = train.build(config, graphdef, params, mesh)
-    return plan.compile_step(step, state, prng=config.prng, mesh=mesh, **sizes), state
+    batch = plan.pair_batch(b, n, length, mesh)
+    return plan.compile_step(step, state, batch, prng=config.prng, mesh=mesh), state
 
 
 @pytest.mark.slow
@@ -71,7 +73,7 @@ def compiled(encoder: T5Config, **sizes: int):
 )
 def test_the_step_of_tart_full_holds_no_weight_whole_and_updates_its_state_in_place(encoder, sizes):
     b, negatives, length = sizes
-    program, state = compiled(encoder, batch_size=b, num_negatives=negatives, pair_length=length)
+    program, state = compiled(encoder, b, 1 + negatives, length)
     assert plan.whole_weights(program, state) == []
     memory = plan.memory(program)
     parts = list(plan.parts(state))
@@ -105,12 +107,25 @@ def test_weights_that_a_program_gathers_are_named():
     }
 
 
+def described(batch) -> dict:
+    return {name: (value.shape, value.dtype) for name, value in batch.items()}
+
+
 def test_the_planned_batch_is_that_of_the_collator(model_directory):
     tokenizer = Tokenizer.load(model_directory)
     sample = Sampler({"pairs": ("find",)}, 2, 0.3, 0.0, "instruction_first", "[SEP]")
     rows = [sample(e, np.random.default_rng(i)) for i, e in enumerate(training_examples(8))]
     batch = PairCollator(tokenizer, num_negatives=2, pair_length=12, start=None)(rows)
-    planned = plan.pair_batch(8, 3, 12, distributed.make_mesh({"data": 8}))
-    assert {name: (value.shape, value.dtype) for name, value in batch.items()} == {
-        name: (value.shape, value.dtype) for name, value in planned.items()
-    }
+    mesh = distributed.make_mesh({"data": 8})
+    assert described(batch) == described(plan.pair_batch(8, 3, 12, mesh))
+    lengths = dict(query_length=8, document_length=12, known_positives=2)
+    collate = Collator(tokenizer, num_negatives=2, duplicates="id", **lengths)
+    assert described(collate(rows)) == described(plan.text_batch(8, 3, **lengths, mesh=mesh))
+
+
+def test_the_shapes_of_a_program_are_of_every_type_and_of_what_stands_between():
+    def outer(ids):
+        return jnp.argsort((ids[:, None] < ids[None, :]).sum(0))
+
+    found = plan.shapes(jax.jit(outer).lower(jnp.arange(6, dtype=jnp.uint32)).compile())
+    assert {(6,), (6, 6)} <= found and not any(7 in shape for shape in found)

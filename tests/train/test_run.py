@@ -99,7 +99,13 @@ def test_a_run_leaves_a_model_logs_and_a_result(finished, basics):
     assert result["examples_per_second"] > 0
     assert [line["step"] for line in log_lines(finished)] == [1, 2, 3, 4]
     names = {"loss", "accuracy/all", "accuracy/random", "grad_norm", "learning_rate"}
-    names |= {"examples_per_second", "tokens_per_second", "padding_share", "input_wait_share"}
+    names |= {
+        "negatives_per_query",
+        "examples_per_second",
+        "tokens_per_second",
+        "padding_share",
+        "input_wait_share",
+    }
     assert names <= set(log_lines(finished)[-1])
     model = pretrained.load(finished / "model")
     assert model.format_known and model.format.query_length == 8
@@ -233,6 +239,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(basics, tm
         ({"data.hard_ratio": 1.5}, "config.data.hard_ratio is 1.5"),
         ({"data.unfollowing_cap": -1}, "config.data.unfollowing_cap is -1; it should be 0"),
         ({"objective.temperature": 0.0}, "temperature is 0.0"),
+        ({"data.batch_size": 24, "objective.chunk_size": 16}, "chunk_size 16 .* 24 .*; try 8, or"),
+        ({"mesh.data": 2, "mesh.model": 4, "objective.score_block": 1}, "block 1 .*; try 2, or"),
         ({"data.duplicates": "name"}, "'name' is not one of id, text, none"),
         ({"mesh.data": 3}, "does not fit 8 devices"),
     ],
@@ -241,6 +249,19 @@ def test_bad_options_are_refused_before_anything_is_written(basics, tmp_path, ch
     with pytest.raises(InputError, match=message):
         train(tmp_path / "h", basics | change)
     assert not (tmp_path / "h").exists()
+
+
+@pytest.mark.slow
+def test_a_run_may_go_on_in_chunks_and_blocks(basics, tmp_path, monkeypatch):
+    values = basics | {"model.dropout": 0.0, "data.batch_size": 16}
+    smaller = values | {"objective.chunk_size": 8, "objective.score_block": 8}
+    train(tmp_path / "a", values)
+    train_until(tmp_path / "b", values, monkeypatch, 2)
+    train(tmp_path / "b", smaller)
+    train(tmp_path / "c", smaller | {"objective.temperature": 0.06})
+    a, b, c = ([line["loss"] for line in log_lines(tmp_path / name)] for name in "abc")
+    # Losses, not weights: Adam moves a weight whose gradient is but rounding as far as any other.
+    assert b == pytest.approx(a, rel=1e-5) and c != pytest.approx(a, rel=1e-3)
 
 
 def test_a_task_missing_from_the_instruction_table_is_refused(basics, tmp_path):
