@@ -1,9 +1,13 @@
-"""Devices and processes: the mesh, and who speaks."""
+"""Devices and processes: the mesh, who speaks, and where all wait for each other."""
 
+import hashlib
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh
 
 from tart_jax.types import InputError
@@ -36,3 +40,39 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
 def is_main_process() -> bool:
     """Whether this process writes files and speaks."""
     return jax.process_index() == 0
+
+
+def process() -> tuple[int, int]:
+    """(which process this is, from 0; how many there are)."""
+    return jax.process_index(), jax.process_count()
+
+
+def barrier(name: str) -> None:
+    """Waits until every process has come here; `name` tells one meeting place from another."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def check_shared(path: Path, *, seconds: float = 10) -> None:
+    """InputError, in all processes, where one does not see what process 0 wrote to `path`.
+
+    seconds: that a network file system may take to show it.
+    """
+    if jax.process_count() == 1:
+        return
+    barrier("written")
+    wanted = multihost_utils.broadcast_one_to_all(_digest(path))
+    until = time.monotonic() + seconds
+    while not (same := np.array_equal(_digest(path), wanted)) and time.monotonic() < until:
+        time.sleep(0.2)
+    blind = np.flatnonzero(~multihost_utils.process_allgather(np.array(same)).reshape(-1))
+    if len(blind):
+        raise InputError(
+            f"process {blind[0]} does not see the file {path} that process 0 wrote; --workdir must"
+            " name one folder that all processes share."
+        )
+
+
+def _digest(path: Path) -> np.ndarray:
+    content = path.read_bytes() if path.is_file() else b""
+    return np.frombuffer(hashlib.sha256(content).digest(), np.uint8)

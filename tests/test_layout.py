@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tart_jax"
 # Each may import only from those before it; names in one tuple do not see each other.
 ORDER = [
-    ("types",), ("io",), ("config",), ("distributed",), ("sharding",), ("plots",), ("tables",),
+    ("types",), ("io",), ("config",), ("processes",), ("distributed",), ("sharding",), ("plots",), ("tables",),
     ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",), ("search",),
     ("mine", "evaluate"),
     ("train",), ("report", "serve"), ("api",), ("demo",), ("cli",),

@@ -21,7 +21,7 @@ from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.index.store import StoredIndex
 from tart_jax.models import pretrained
 from tart_jax.models.pretrained import Format, Pretrained
-from tart_jax.search import terminal
+from tart_jax.search import parts, terminal
 from tart_jax.search.retrieve import embed, retrieve
 from tart_jax.types import InputError, Query
 
@@ -37,6 +37,11 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
         raise InputError("--config.index is missing: the folder that `tart-jax index` wrote.")
     if not config.tag or len(config.tag.split()) > 1:
         raise InputError(f"config.tag {config.tag!r} should be one word: a run has six columns.")
+    if not config.queries and distributed.process()[1] > 1:
+        raise InputError(
+            "--config.queries is missing: several processes share a file of queries; one query, or"
+            " the terminal, wants one process."
+        )
     if config.queries and workdir is None:
         raise InputError("--workdir=FOLDER is missing: the run of --config.queries goes there.")
     queries = corpus.read_queries(config.queries) if config.queries else []
@@ -164,12 +169,16 @@ def _write_run(
     recall = _measured_recall(config, stored, encoder, queries, options)
     start = time.perf_counter()
     path = workdir / "run.trec"
-    answers = retrieve(encoder, stored.index, stored.doc_ids, queries, **options)
-    with io.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
+    own = parts.mine(queries, config.block_size)
+    answers = retrieve(encoder, stored.index, stored.doc_ids, own, **options)
+    main = distributed.is_main_process()
+    with parts.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
         for query_id, hits in tqdm(
-            answers, total=len(queries), unit="query", desc="search", disable=None
+            answers, total=len(own), unit="query", desc="search", disable=None if main else True
         ):
             file.writelines(io.run_lines(query_id, hits, config.tag))
+    if not main:
+        return
     seconds = time.perf_counter() - start
     description = {
         "queries": str(Path(config.queries).resolve()),
