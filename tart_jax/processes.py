@@ -26,6 +26,7 @@ HEARTBEAT = "TART_JAX_HEARTBEAT_SECONDS"
 SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 OPEN_MPI = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
 # Words of JAX's errors between processes: on CPUs, on GPUs, and of the service that joins them.
+# They come as JaxRuntimeError or as ValueError.
 BETWEEN = ("Gloo", "NCCL", "CoordinationService", "Barrier")
 ALONE = f"{COUNT}=1 runs this process by itself"
 
@@ -133,6 +134,8 @@ def start(environ: Mapping[str, str] = os.environ) -> int:
     )
     import jax
 
+    # It would swallow SIGTERM, which is to end a process that does not listen to it.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(**wanted)
     except (ValueError, RuntimeError, OSError) as error:
@@ -168,11 +171,12 @@ def failed(error: Exception) -> int:
 
     me = f"tart-jax: process {jax.process_index()} of {jax.process_count()}"
     said = " ".join(str(error).split())
-    if isinstance(error, jax.errors.JaxRuntimeError) and any(word in said for word in BETWEEN):
-        print(lost(f"{me} has stopped ({said[:200]})"), file=sys.stderr)
-    else:
-        traceback.print_exception(error)
-        print(f"{me} has stopped by the error above, and the others will.", file=sys.stderr)
+    if any(word in said for word in BETWEEN):
+        assert _last_words is not None
+        _last_words.say(lost(f"{me} has stopped ({said[:200]})"))
+        os._exit(1)  # at once: the runtime would yet abort this process, with a page of its own
+    traceback.print_exception(error)
+    print(f"{me} has stopped by the error above, and the others will.", file=sys.stderr)
     return 1
 
 

@@ -71,13 +71,18 @@ def batch_part(mesh: Mesh) -> tuple[int, int]:
     held: dict[int, set[int]] = {}
     for device, (rows,) in over_batch(mesh).devices_indices_map((count,)).items():
         held.setdefault(device.process_index, set()).add(rows.start or 0)
-    parts = sorted({frozenset(rows) for rows in held.values()}, key=min)
-    if sum(map(len, parts)) != count or len({len(part) for part in parts}) != 1:
+    return _part(held, jax.process_index())
+
+
+def _part(held: Mapping[int, set[int]], process: int) -> tuple[int, int]:
+    """As `batch_part`; held: for each process which of the batch's pieces its devices have."""
+    parts = sorted({frozenset(pieces) for pieces in held.values()}, key=min)
+    if len(frozenset().union(*parts)) != sum(map(len, parts)) or len(set(map(len, parts))) > 1:
         raise InputError(
-            f"the mesh {dict(mesh.shape)} gives {len(held)} processes overlapping rows of a batch;"
-            " let the size of its 'data' axis be a multiple of the number of processes."
+            f"the mesh cuts a batch into pieces that {len(held)} processes share unevenly; let the"
+            " size of its 'data' axis divide the number of processes, or be a multiple of it."
         )
-    return parts.index(frozenset(held[jax.process_index()])), len(parts)
+    return parts.index(frozenset(held[process])), len(parts)
 
 
 def to_global(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
