@@ -116,7 +116,7 @@ def dispatch(argv: Sequence[str]) -> None:
         raise InputError(f"--workdir=FOLDER is missing: tart-jax {name} writes its outputs there.")
     if workdir is not None and Path(workdir).is_file():
         raise InputError(f"--workdir={workdir} is a file; it must name a folder.")
-    count = processes.start()  # before anything touches a device
+    count = processes.start()  # before anything touches a device, as importing bm25s does
     if count > 1 and not command.processes:
         raise InputError(
             f"tart-jax {name} runs in one process, not in {count}; start it once, on one machine"

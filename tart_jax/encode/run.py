@@ -10,7 +10,6 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -46,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         tower="document",
         max_length=length,
         tokens_per_batch=config.tokens_per_batch,
-        mesh=distributed.make_mesh(dict(config.mesh), jax.local_devices()),
+        mesh=distributed.local_mesh(dict(config.mesh)),
     )
     identity = {
         "weights_sha256": model.weights_sha256,
