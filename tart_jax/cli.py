@@ -22,6 +22,7 @@ class Command(NamedTuple):
     default: str | None = None  # the config file where --config is not given
     positional: str | None = None  # the key of a bare word; other keys may be written --key, too
     processes: bool = False  # whether several of them may run it together
+    heeds_sigterm: bool = False  # whether these agree to save and end at a signal to one of them
 
 
 COMMANDS = {
@@ -37,7 +38,7 @@ COMMANDS = {
     "convert": Command("tart_jax.models.convert", "a released checkpoint to our layout or another",
                        default="configs/convert/default.py"),
     "train": Command("tart_jax.train.run", "train a dual encoder or a cross-encoder",
-                     processes=True),
+                     processes=True, heeds_sigterm=True),
     "encode": Command("tart_jax.encode.run", "encode a corpus into embedding shards",
                       default="configs/encode/default.py", processes=True),
     "index": Command("tart_jax.index.run", "build an exact, FAISS or BM25 index",
@@ -116,7 +117,8 @@ def dispatch(argv: Sequence[str]) -> None:
         raise InputError(f"--workdir=FOLDER is missing: tart-jax {name} writes its outputs there.")
     if workdir is not None and Path(workdir).is_file():
         raise InputError(f"--workdir={workdir} is a file; it must name a folder.")
-    count = processes.start()  # before anything touches a device, as importing bm25s does
+    # Before anything touches a device, as importing bm25s does.
+    count = processes.start(heeds_sigterm=command.heeds_sigterm)
     if count > 1 and not command.processes:
         raise InputError(
             f"tart-jax {name} runs in one process, not in {count}; start it once, on one machine"

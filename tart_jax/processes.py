@@ -90,7 +90,7 @@ def _on_tpu() -> bool:
     import jax
 
     # JAX has looked for chips when it was imported, and puts TPUs first where it found some.
-    return str(jax.config.jax_platforms or "").startswith("tpu")
+    return str(getattr(jax.config, "jax_platforms", "")).startswith("tpu")
 
 
 def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -106,7 +106,9 @@ def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
         # JAX finds them for Slurm and TPUs, but not for Open MPI from version 5 on.
         count, index = (_number(environ, name) for name in OPEN_MPI)
     if count is not None and not 0 <= (index or 0) < count:
-        raise InputError(f"{INDEX} is {index}, but {COUNT} is {count}; it is one of 0..{count - 1}.")
+        raise InputError(
+            f"{INDEX} is {index}, but {COUNT} is {count}; it is one of 0..{count - 1}."
+        )
     return {
         "coordinator_address": address,
         "num_processes": count,
@@ -117,9 +119,11 @@ def arguments(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def start(environ: Mapping[str, str] = os.environ) -> int:
+def start(environ: Mapping[str, str] = os.environ, *, heeds_sigterm: bool = False) -> int:
     """How many processes there are; more than one are joined, before any device is touched.
 
+    heeds_sigterm: this process asks JAX at each step whether any of them got the signal, which ends
+    it otherwise.
     InputError: the environment is contradictory, or JAX cannot find the others by it.
     """
     global _last_words
@@ -134,8 +138,8 @@ def start(environ: Mapping[str, str] = os.environ) -> int:
     )
     import jax
 
-    # It would swallow SIGTERM, which is to end a process that does not listen to it.
-    jax.config.update("jax_enable_preemption_service", False)
+    # The service swallows the signal, whether or not anybody asks it.
+    jax.config.update("jax_enable_preemption_service", heeds_sigterm)
     try:
         jax.distributed.initialize(**wanted)
     except (ValueError, RuntimeError, OSError) as error:

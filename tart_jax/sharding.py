@@ -69,7 +69,8 @@ def batch_part(mesh: Mesh) -> tuple[int, int]:
     """
     count = mesh.shape[DATA]
     held: dict[int, set[int]] = {}
-    for device, (rows,) in over_batch(mesh).devices_indices_map((count,)).items():
+    placed: Mapping[Any, Any] = over_batch(mesh).devices_indices_map((count,))
+    for device, (rows,) in placed.items():
         held.setdefault(device.process_index, set()).add(rows.start or 0)
     return _part(held, jax.process_index())
 

@@ -80,8 +80,8 @@ def once_started(code):
     return f"""
 from tart_jax import processes
 start = processes.start
-def started():
-    count = start()
+def started(**how):
+    count = start(**how)
     exec({code!r}, {{}})
     return count
 processes.start = started
@@ -93,12 +93,14 @@ def assert_all_finish(ended):
 
 
 def assert_all_end(ended, victim):
-    """Soon after the victim, with an error, and their last line says what happened in a sentence."""
+    """Soon after the victim, with an error, and their last line is a sentence that says why."""
     for index, done in enumerate(ended):
         if index != victim:
             assert done.status != 0, done.said
             assert done.at - ended[victim].at < 2 * HEARTBEAT + SLACK
-            assert done.last.startswith(f"tart-jax: process {index} of {len(ended)} has "), done.said
+            assert done.last.startswith(f"tart-jax: process {index} of {len(ended)} has "), (
+                done.said
+            )
             assert LOST in done.last
 
 
@@ -186,9 +188,7 @@ def test_four_processes_learn_what_two_do_bit_for_bit(configs, in_two, cache, tm
     assert same(learned(tmp_path / "a"), in_two)
 
 
-def test_parameters_divided_over_processes_are_learned_bit_for_bit(
-    configs, alone, cache, tmp_path
-):
+def test_parameters_divided_over_processes_are_learned_bit_for_bit(configs, alone, cache, tmp_path):
     """Bits: gradients are sums over two rows of devices, and two numbers add up in one way."""
     assert_all_finish(train(configs, "sharded", tmp_path / "a", processes=4, cache=cache))
     assert same(learned(tmp_path / "a"), alone["sharded"])
@@ -285,35 +285,50 @@ def test_a_killed_encoding_ends_everywhere_and_goes_on_in_another_number_of_proc
 
 
 @pytest.fixture(scope="module")
-def search_words(tiny_model, tiny_corpus, embeddings, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("index")
-    words = [f"--config.embeddings={embeddings}"]
-    index_stage.run(config.load(str(ROOT / "configs/index/default.py"), words), folder)
+def indexes(embeddings, tmp_path_factory):
+    """Index folders by factory."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("Flat", "Exact")}
+    for name, folder in folders.items():
+        words = [f"--config.embeddings={embeddings}", f"--config.factory={name}"]
+        index_stage.run(config.load(str(ROOT / "configs/index/default.py"), words), folder)
+    return folders
+
+
+def search_words(index, model, *more):
     options = ["--config.k=5", "--config.tokens_per_batch=256", "--config.block_size=2"]
-    return ["search", f"--config.index={folder}", f"--config.model={tiny_model}", *options]
+    return ["search", f"--config.index={index}", f"--config.model={model}", *options, *more]
 
 
-def test_several_processes_find_what_one_finds_bit_for_bit(
-    search_words, tiny_corpus, cache, tmp_path
+# FAISS: each process answers whole blocks of queries, as one would. Exact: all devices answer each.
+@pytest.mark.parametrize("factory", ["Flat", "Exact"])
+def test_several_processes_find_what_one_finds(
+    indexes, tiny_model, tiny_corpus, cache, tmp_path, factory
 ):
     runs = {}
     for processes in (1, 2, 4):
         folder = tmp_path / str(processes)
-        words = [*search_words, f"--config.queries={tiny_corpus}", f"--workdir={folder}"]
+        more = [f"--config.queries={tiny_corpus}", f"--workdir={folder}"]
+        words = search_words(indexes[factory], tiny_model, *more)
         assert_all_finish(together(words, processes=processes, cache=cache))
-        runs[processes] = written(folder)
-        assert set(runs[processes]) == {"run.trec", "run.json"}
-    assert runs[1]["run.trec"] == runs[2]["run.trec"] == runs[4]["run.trec"]
-    assert runs[1]["run.trec"].count(b"\n") == 8 * 5
+        assert set(written(folder)) == {"run.trec", "run.json"}
+        runs[processes] = io.read_run(folder / "run.trec")
+        assert [len(hits) for hits in runs[processes].values()] == [5] * 8
+    if factory == "Flat":  # bit for bit
+        assert runs[1] == runs[2] == runs[4]
+    for query_id, hits in runs[1].items():
+        for other in (runs[2][query_id], runs[4][query_id]):
+            assert [hit.doc_id for hit in other] == [hit.doc_id for hit in hits]
+            # Queries are encoded in other shapes, in which float32 sums have another order.
+            np.testing.assert_allclose([h.score for h in other], [h.score for h in hits], rtol=1e-5)
 
 
 # --- refusals
 
 
-def test_what_runs_in_one_process_only_says_so(search_words, cache, tmp_path):
+def test_what_runs_in_one_process_only_says_so(tmp_path, cache):
     for words, said in (
         (["index", f"--workdir={tmp_path}"], "tart-jax index runs in one process, not in 2"),
-        (search_words, "--config.queries is missing: several processes share a file"),
+        (["search", "--config.index=i"], "--config.queries is missing: several processes share"),
     ):
         for done in together(words, processes=2, cache=cache):
             assert done.status == 2 and done.last.startswith(f"tart-jax: {said}"), done.said

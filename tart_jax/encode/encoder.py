@@ -168,10 +168,11 @@ class Encoder:
             begin += len(where)
 
     def _run(self, batch: list[np.ndarray], rows: int, length: int) -> Array:
-        tokens, mask = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
+        arrays: Any = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
         if self._mesh:
             rows_apart = sharding.over_batch(self._mesh)
-            tokens, mask = (sharding.from_host(array, rows_apart) for array in (tokens, mask))
+            arrays = (sharding.from_host(array, rows_apart) for array in arrays)
+        tokens, mask = arrays
         blocks = dual_encoder.rows_in_cache(rows, length) if self._in_blocks else None
         return _encode(
             self._graphdef, self._params, tokens, mask, tower=self._compute_as, rows=blocks

@@ -90,13 +90,20 @@ def _query_side(config: ConfigDict, stored: StoredIndex) -> tuple[Encoder | None
         return None, {}
     if not config.model:
         raise InputError("--config.model is missing: the model whose embeddings the index holds.")
-    model, encoder, format = query_encoder(config)
+    together = isinstance(stored.index, ExactIndex)
+    model, encoder, format = query_encoder(config, together=together)
     refuse_stale(stored, model)
     return encoder, {"order": format.instruction_order, "separator": format.separator}
 
 
-def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
-    """The model that `config` names, its query tower ready, and the format its queries have."""
+def query_encoder(
+    config: ConfigDict, *, together: bool = False
+) -> tuple[Pretrained, Encoder, Format]:
+    """The model that `config` names, its query tower ready, and the format its queries have.
+
+    together: over the devices of all processes, which then encode the same queries.
+    """
+    mesh = distributed.make_mesh if together else distributed.local_mesh
     model = pretrained.load(config.model, dtype=config.compute_dtype)
     format = checked_format(
         model, order=config.instruction_order, separator=config.separator, force=config.force_format
@@ -106,7 +113,7 @@ def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
         tower="query",
         max_length=config.query_length or format.query_length,
         tokens_per_batch=config.tokens_per_batch,
-        mesh=distributed.make_mesh(dict(config.mesh)),
+        mesh=mesh(dict(config.mesh)),
     )
     return model, encoder, format
 
@@ -169,10 +176,12 @@ def _write_run(
     recall = _measured_recall(config, stored, encoder, queries, options)
     start = time.perf_counter()
     path = workdir / "run.trec"
-    own = parts.mine(queries, config.block_size)
+    # An Exact index lies on the devices of all processes: they answer every query together.
+    together = isinstance(stored.index, ExactIndex)
+    own = queries if together else parts.mine(queries, config.block_size)
     answers = retrieve(encoder, stored.index, stored.doc_ids, own, **options)
     main = distributed.is_main_process()
-    with parts.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
+    with parts.writing(path, whole=together) as aside, aside.open("w", encoding="utf-8") as file:
         for query_id, hits in tqdm(
             answers, total=len(own), unit="query", desc="search", disable=None if main else True
         ):

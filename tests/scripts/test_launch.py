@@ -39,7 +39,19 @@ CASES = {
     "tpu_delete": ["launch_tpu_pod.sh", "delete", *POD],
     "gke": ["launch_gke.sh", *GKE, "--restarts=5", *TRAIN],
 }  # fmt: skip
-HARD = ["search", "", "two words", "it's", '"quoted"', "$HOME", "$(HOME)", "a\\b", "*", "--", "é;&|"]
+HARD = [
+    "search",
+    "",
+    "two words",
+    "it's",
+    '"quoted"',
+    "$HOME",
+    "$(HOME)",
+    "a\\b",
+    "*",
+    "--",
+    "é;&|",
+]
 
 
 def launch(script: str, *words: str, **environ: str) -> subprocess.CompletedProcess:

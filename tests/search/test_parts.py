@@ -51,3 +51,12 @@ def test_a_process_that_fails_leaves_no_part(monkeypatch, tmp_path):
 def test_one_process_writes_the_file_itself(tmp_path):
     write(tmp_path / "run.trec", "all\n")
     assert (tmp_path / "run.trec").read_text() == "all\n"
+
+
+def test_of_wholes_the_first_processs_counts(monkeypatch, tmp_path):
+    for index, text in ((1, "the same\n"), (0, "all\n")):
+        as_process(monkeypatch, index, 2)
+        with parts.writing(tmp_path / "run.trec", whole=True) as aside:
+            aside.write_text(text)
+    assert (tmp_path / "run.trec").read_text() == "all\n"
+    assert [found.name for found in tmp_path.iterdir()] == ["run.trec"]
