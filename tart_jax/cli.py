@@ -1,14 +1,17 @@
 """The command `tart-jax`: one table of commands, each a stage that writes a folder."""
 
+import contextlib
 import errno
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tart_jax import __version__, config
+from ml_collections import ConfigDict
+
+from tart_jax import __version__, config, processes
 from tart_jax.types import DivergedError, EndedError, InputError
 
 
@@ -18,6 +21,8 @@ class Command(NamedTuple):
     needs_workdir: bool = True
     default: str | None = None  # the config file where --config is not given
     positional: str | None = None  # the key of a bare word; other keys may be written --key, too
+    processes: bool = False  # whether several of them may run it together
+    heeds_sigterm: bool = False  # whether these agree to save and end at a signal to one of them
 
 
 COMMANDS = {
@@ -32,13 +37,14 @@ COMMANDS = {
                      False, "configs/audit/default.py", "path"),
     "convert": Command("tart_jax.models.convert", "a released checkpoint to our layout or another",
                        default="configs/convert/default.py"),
-    "train": Command("tart_jax.train.run", "train a dual encoder or a cross-encoder"),
+    "train": Command("tart_jax.train.run", "train a dual encoder or a cross-encoder",
+                     processes=True, heeds_sigterm=True),
     "encode": Command("tart_jax.encode.run", "encode a corpus into embedding shards",
-                      default="configs/encode/default.py"),
+                      default="configs/encode/default.py", processes=True),
     "index": Command("tart_jax.index.run", "build an exact, FAISS or BM25 index",
                      default="configs/index/default.py"),
     "search": Command("tart_jax.search.run", "answer queries: a TREC run, or hits in the terminal",
-                      False, "configs/search/default.py"),
+                      False, "configs/search/default.py", processes=True),
     "rerank": Command("tart_jax.search.rerank_run", "order a run's hits anew by a cross-encoder",
                       default="configs/rerank/default.py"),
     "mine": Command("tart_jax.mine.run", "negatives from what a retriever finds, relabelled",
@@ -111,20 +117,46 @@ def dispatch(argv: Sequence[str]) -> None:
         raise InputError(f"--workdir=FOLDER is missing: tart-jax {name} writes its outputs there.")
     if workdir is not None and Path(workdir).is_file():
         raise InputError(f"--workdir={workdir} is a file; it must name a folder.")
+    # Before anything touches a device, as importing bm25s does.
+    count = processes.start(heeds_sigterm=command.heeds_sigterm)
+    if count > 1 and not command.processes:
+        raise InputError(
+            f"tart-jax {name} runs in one process, not in {count}; start it once, on one machine"
+            f" ({', '.join(row for row in COMMANDS if COMMANDS[row].processes)} run in several)."
+        )
     run = importlib.import_module(command.module).run
     if workdir is None:
         run(settings, None)
         return
-    with config.recorded(settings, Path(workdir), ["tart-jax", *argv]):
+    with recorded(settings, Path(workdir), ["tart-jax", *argv]):
         run(settings, Path(workdir))
+
+
+@contextlib.contextmanager
+def recorded(settings: ConfigDict, workdir: Path, command: Sequence[str]) -> Iterator[None]:
+    """As config.recorded; of several processes the first writes, and all must see it."""
+    if not processes.several():
+        with config.recorded(settings, workdir, command):
+            yield
+        return
+    from tart_jax import distributed
+
+    main = distributed.is_main_process()
+    with config.recorded(settings, workdir, command) if main else contextlib.nullcontext():
+        distributed.check_shared(workdir / config.ENVIRONMENT)
+        yield
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script: 0, 2 for bad input (one sentence on stderr), 130 when interrupted."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("tart_jax").setLevel(logging.INFO)
+    return processes.leave(_status(sys.argv[1:] if argv is None else argv))
+
+
+def _status(argv: Sequence[str]) -> int:
     try:
-        dispatch(sys.argv[1:] if argv is None else argv)
+        dispatch(argv)
     except InputError as error:
         print(f"tart-jax: {error}", file=sys.stderr)
         return 2
@@ -140,13 +172,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `tart-jax ... | head`
         sys.stderr.close()
         return 0
-    except OSError as error:
-        if error.errno not in DISK:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            print(
+                f"tart-jax: {error.strerror}: {error.filename or 'a file'}; what was finished"
+                " before is whole, and the same command goes on from there.",
+                file=sys.stderr,
+            )
+            return 1
+        if not processes.several():
             raise
-        print(
-            f"tart-jax: {error.strerror}: {error.filename or 'a file'}; what was finished before is"
-            " whole, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 1
+        return processes.failed(error)
     return 0

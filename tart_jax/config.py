@@ -24,6 +24,7 @@ from tart_jax.io import existing, write_json
 from tart_jax.types import InputError
 
 PACKAGE = Path(__file__).parent
+ENVIRONMENT = "environment.json"
 RECORDED = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "transformers"),
     *("tokenizers", "faiss-cpu", "faiss-gpu", "bm25s", "pytrec-eval-terrier"),
@@ -219,7 +220,7 @@ def recorded(config: ConfigDict, workdir: Path, command: Sequence[str]) -> Itera
     """
     files = {
         workdir / "config.json": json.loads(config.to_json_best_effort()),
-        workdir / "environment.json": environment(command),
+        workdir / ENVIRONMENT: environment(command),
     }
     before = {path: path.read_bytes() if path.is_file() else None for path in files}
     existed = workdir.is_dir()

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tart_jax.distributed import DATA
@@ -60,12 +61,64 @@ def _check(name: str, shape: tuple[int, ...], axes: tuple[str | None, ...], mesh
         )
 
 
+def batch_part(mesh: Mesh) -> tuple[int, int]:
+    """(which part of each batch this process reads, of how many): the rows of its own devices.
+
+    Where another axis than the data's crosses processes, several of them read the same part.
+    InputError: a mesh that cuts the batch otherwise.
+    """
+    count = mesh.shape[DATA]
+    held: dict[int, set[int]] = {}
+    placed: Mapping[Any, Any] = over_batch(mesh).devices_indices_map((count,))
+    for device, (rows,) in placed.items():
+        held.setdefault(device.process_index, set()).add(rows.start or 0)
+    return _part(held, jax.process_index())
+
+
+def _part(held: Mapping[int, set[int]], process: int) -> tuple[int, int]:
+    """As `batch_part`; held: for each process which of the batch's pieces its devices have."""
+    parts = sorted({frozenset(pieces) for pieces in held.values()}, key=min)
+    if len(frozenset().union(*parts)) != sum(map(len, parts)) or len(set(map(len, parts))) > 1:
+        raise InputError(
+            f"the mesh cuts a batch into pieces that {len(held)} processes share unevenly; let the"
+            " size of its 'data' axis divide the number of processes, or be a multiple of it."
+        )
+    return parts.index(frozenset(held[process])), len(parts)
+
+
 def to_global(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
     """This process's part of a batch, as arrays of the whole batch."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, value)
-        for name, value in batch.items()
-    }
+    # Over several processes JAX takes this for an implicit transfer, which the training forbids.
+    with jax.transfer_guard_host_to_device("allow"):
+        return {
+            name: jax.make_array_from_process_local_data(sharding, value)
+            for name, value in batch.items()
+        }
+
+
+def from_host(value: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """An array that every process has whole, as one over the devices of all."""
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+    """The whole array; where other processes hold parts of it, all must call this."""
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
+
+
+def gather(tree: Any) -> Any:
+    """The tree, with what lies in parts on other processes' devices in this host's memory.
+
+    All processes must call this. What this process could read anyway stays where it is.
+    """
+
+    def whole(leaf: Any) -> Any:
+        readable = leaf.is_fully_addressable or leaf.is_fully_replicated
+        return leaf if readable else to_host(leaf)
+
+    return jax.tree.map(whole, tree)
 
 
 def split_rows(value: jax.Array, parts: int) -> jax.Array:

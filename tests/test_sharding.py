@@ -39,3 +39,32 @@ def test_a_host_batch_is_divided_over_the_data_axis(mesh):
     for name, array in placed.items():
         np.testing.assert_array_equal(array, batch[name])
         assert array.addressable_shards[0].data.shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    "held, parts",
+    [
+        ({0: {0, 1}, 1: {2, 3}}, [(0, 2), (1, 2)]),
+        ({0: {2, 3}, 1: {0, 1}}, [(1, 2), (0, 2)]),  # devices in another order than processes
+        ({0: {0, 2}, 1: {1, 3}}, [(0, 2), (1, 2)]),  # the hosts of a torus take turns
+        ({0: {0}, 1: {0}, 2: {1}, 3: {1}}, [(0, 2), (0, 2), (1, 2), (1, 2)]),  # tensor parallel
+        ({0: {0}, 1: {0}}, [(0, 1), (0, 1)]),  # nothing but tensor parallel: all read everything
+    ],
+)
+def test_each_process_reads_the_rows_of_its_own_devices(held, parts):
+    assert [sharding._part(held, process) for process in held] == parts
+
+
+@pytest.mark.parametrize("held", [{0: {0, 1}, 1: {1, 2}}, {0: {0, 1}, 1: {2}}])
+def test_processes_that_share_a_batch_unevenly_are_refused(held):
+    with pytest.raises(InputError, match="2 processes share unevenly"):
+        sharding._part(held, 0)
+
+
+def test_one_process_reads_the_whole_batch_and_gathers_nothing(mesh):
+    assert sharding.batch_part(mesh) == (0, 1)
+    rows = np.arange(16, dtype=np.float32).reshape(8, 2)
+    placed = sharding.from_host(rows, sharding.over_batch(mesh))
+    assert placed.sharding == sharding.over_batch(mesh)
+    np.testing.assert_array_equal(sharding.to_host(placed), rows)
+    assert sharding.gather({"a": placed})["a"] is placed

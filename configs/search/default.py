@@ -27,7 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.task = ""  # its row; the row's first instruction is read with all queries
     config.k = 100  # documents per query in a run
     config.shown = 10  # documents per query in the terminal
-    config.block_size = 1024  # queries answered at a time
+    config.block_size = 1024  # queries answered at a time; several processes deal them out
     config.query_length = config_dict.placeholder(
         int
     )  # tokens, instruction included; None: the model's own

@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from tart_jax import sharding
 from tart_jax.data import tokenization
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.models import dual_encoder, encoders
@@ -93,7 +94,7 @@ class Encoder:
         self.max_length = max_length
         self.meter = Meter("documents")
         if isinstance(model, Pretrained):
-            model.params = jax.device_put(model.params, _replicated(mesh))
+            model.params = jax.device_put(model.params, sharding.replicated(mesh) if mesh else None)
         self._params = model.params
         self._tokenizer = model.tokenizer
         self._graphdef = dual_encoder.graphdef(config)
@@ -123,7 +124,7 @@ class Encoder:
 
         def collect() -> None:
             where, computed = pending.popleft()
-            embeddings[where] = np.asarray(computed)[: len(where)]
+            embeddings[where] = sharding.to_host(computed)[: len(where)]
             now = time.perf_counter()
             nonlocal start
             self.meter.seconds, start = self.meter.seconds + now - start, now
@@ -167,10 +168,11 @@ class Encoder:
             begin += len(where)
 
     def _run(self, batch: list[np.ndarray], rows: int, length: int) -> Array:
-        tokens, mask = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
+        arrays: Any = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
         if self._mesh:
-            sharding = NamedSharding(self._mesh, PartitionSpec("data"))
-            tokens, mask = jax.device_put((tokens, mask), sharding)
+            rows_apart = sharding.over_batch(self._mesh)
+            arrays = (sharding.from_host(array, rows_apart) for array in arrays)
+        tokens, mask = arrays
         blocks = dual_encoder.rows_in_cache(rows, length) if self._in_blocks else None
         return _encode(
             self._graphdef, self._params, tokens, mask, tower=self._compute_as, rows=blocks
@@ -186,10 +188,6 @@ def bucket(length: int, max_length: int) -> int:
 def default_tokens_per_batch() -> int:
     """Small batches stay in a CPU's caches; accelerators want large ones."""
     return 4096 if jax.default_backend() == "cpu" else 65536
-
-
-def _replicated(mesh: Mesh | None) -> NamedSharding | None:
-    return NamedSharding(mesh, PartitionSpec()) if mesh else None
 
 
 # At module level, with the model's structure as a static argument: encoders share the compilations.

@@ -1,4 +1,7 @@
-"""Stage `encode`: a corpus and a model to embedding shards with a manifest."""
+"""Stage `encode`: a corpus and a model to embedding shards with a manifest.
+
+Of several processes each encodes whole shards, on its own devices and without the others.
+"""
 
 import logging
 import time
@@ -42,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         tower="document",
         max_length=length,
         tokens_per_batch=config.tokens_per_batch,
-        mesh=distributed.make_mesh(dict(config.mesh)),
+        mesh=distributed.local_mesh(dict(config.mesh)),
     )
     identity = {
         "weights_sha256": model.weights_sha256,
@@ -70,9 +73,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def encode_shards(
     writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document], count: int
 ) -> None:
-    """Encodes what the writer lacks, one shard of texts in memory at a time."""
+    """Encodes what the writer lacks, one shard of texts in memory at a time.
+
+    Of several processes each takes its own shards, the same ones however many are done already.
+    """
     start = time.perf_counter()
-    with tqdm(total=count, unit="doc", desc="encode", disable=None, smoothing=0.05) as progress:
+    index, processes = distributed.process()
+    hidden = True if index else None  # None: where stderr is no terminal
+    with tqdm(total=count, unit="doc", desc="encode", disable=hidden, smoothing=0.05) as progress:
 
         def on_batch(rows: int) -> None:
             progress.update(rows)
@@ -80,7 +88,7 @@ def encode_shards(
 
         for shard in range(writer.num_shards):
             block = list(islice(documents, writer.shard_size))
-            if writer.is_done(shard):
+            if shard % processes != index or writer.is_done(shard):
                 progress.update(len(block))
                 continue
             texts = [document.contents() for document in block]
@@ -89,9 +97,10 @@ def encode_shards(
     writer.finish()
     meter = encoder.meter
     logger.info(
-        "Encoded %s of %s documents in %.0f s (%s/s, %s of the tokens padding): %d shards in %s",
+        "Encoded %s of %s documents%s in %.0f s (%s/s, %s of the tokens padding): %d shards in %s",
         f"{meter.count:,}",
         f"{count:,}",
+        f" (process {index} of {processes})" if processes > 1 else "",
         time.perf_counter() - start,
         meter.rates()["documents/s"],
         meter.rates()["padding"],

@@ -2,7 +2,8 @@
 
 A folder holds `embeddings-00003-of-00016.npy` (float32 or float16 [n, d], corpus order), its ids
 beside it, and `manifest.json`. While the encoding runs the manifest says `complete: false`, and
-each finished shard has a small JSON file, written last: what has none is done again.
+each finished shard has a small JSON file, written last: what has none is done again. Several
+processes may fill one folder; the first of them prepares it and gathers the manifest.
 """
 
 import bisect
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tart_jax import io
+from tart_jax import distributed, io
 from tart_jax.types import InputError
 
 MANIFEST = "manifest.json"
@@ -25,7 +26,8 @@ class EmbeddingWriter:
     """Writes the shards of one encoding; started again over the same folder it continues.
 
     `identity` holds what the embeddings depend on (weights hash, format, pooling, corpus, ...), in
-    plain JSON values. InputError: the folder holds embeddings of another identity.
+    plain JSON values. InputError: the folder holds embeddings of another identity. Of several
+    processes each makes one, and calls `finish`; in between each writes shards of its own.
     """
 
     def __init__(
@@ -63,6 +65,12 @@ class EmbeddingWriter:
             raise InputError(_refusal(self.directory, stored, self._plan))
         self.complete = bool(stored and not other and stored["complete"])
         self._records = stored["shards"] if self.complete and stored else [None] * self.num_shards
+        distributed.barrier("manifest read")  # nothing changes before all have judged it
+        if distributed.is_main_process():
+            self._prepare(manifest, other)
+        distributed.barrier("embeddings folder ready")
+
+    def _prepare(self, manifest: Path, other: list[str]) -> None:
         if other:
             manifest.unlink(missing_ok=True)
             self._remove("embeddings-*")
@@ -99,8 +107,19 @@ class EmbeddingWriter:
         io.write_json(self._path(shard, ".json"), record)
 
     def finish(self) -> None:
-        """Gathers the shard records into the manifest; only then can the folder be read."""
+        """Gathers the shard records into the manifest; only then can the folder be read.
+
+        InputError: a shard that no process wrote.
+        """
+        distributed.barrier("embedding shards written")
+        if not distributed.is_main_process():
+            return
         records = [self._record(shard) for shard in range(self.num_shards)]
+        if None in records:
+            raise InputError(
+                f"{self._path(records.index(None), '.npy')} is not there although all processes are"
+                " done; let them share one file system, and run the same command again."
+            )
         if not self.complete or records != self._records:
             manifest = self._plan | {"complete": True, "shards": records}
             io.write_json(self.directory / MANIFEST, manifest)

@@ -21,7 +21,7 @@ from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.index.store import StoredIndex
 from tart_jax.models import pretrained
 from tart_jax.models.pretrained import Format, Pretrained
-from tart_jax.search import terminal
+from tart_jax.search import parts, terminal
 from tart_jax.search.retrieve import embed, retrieve
 from tart_jax.types import InputError, Query
 
@@ -37,6 +37,11 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
         raise InputError("--config.index is missing: the folder that `tart-jax index` wrote.")
     if not config.tag or len(config.tag.split()) > 1:
         raise InputError(f"config.tag {config.tag!r} should be one word: a run has six columns.")
+    if not config.queries and distributed.process()[1] > 1:
+        raise InputError(
+            "--config.queries is missing: several processes share a file of queries; one query, or"
+            " the terminal, wants one process."
+        )
     if config.queries and workdir is None:
         raise InputError("--workdir=FOLDER is missing: the run of --config.queries goes there.")
     queries = corpus.read_queries(config.queries) if config.queries else []
@@ -85,13 +90,20 @@ def _query_side(config: ConfigDict, stored: StoredIndex) -> tuple[Encoder | None
         return None, {}
     if not config.model:
         raise InputError("--config.model is missing: the model whose embeddings the index holds.")
-    model, encoder, format = query_encoder(config)
+    together = isinstance(stored.index, ExactIndex)
+    model, encoder, format = query_encoder(config, together=together)
     refuse_stale(stored, model)
     return encoder, {"order": format.instruction_order, "separator": format.separator}
 
 
-def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
-    """The model that `config` names, its query tower ready, and the format its queries have."""
+def query_encoder(
+    config: ConfigDict, *, together: bool = False
+) -> tuple[Pretrained, Encoder, Format]:
+    """The model that `config` names, its query tower ready, and the format its queries have.
+
+    together: over the devices of all processes, which then encode the same queries.
+    """
+    mesh = distributed.make_mesh if together else distributed.local_mesh
     model = pretrained.load(config.model, dtype=config.compute_dtype)
     format = checked_format(
         model, order=config.instruction_order, separator=config.separator, force=config.force_format
@@ -101,7 +113,7 @@ def query_encoder(config: ConfigDict) -> tuple[Pretrained, Encoder, Format]:
         tower="query",
         max_length=config.query_length or format.query_length,
         tokens_per_batch=config.tokens_per_batch,
-        mesh=distributed.make_mesh(dict(config.mesh)),
+        mesh=mesh(dict(config.mesh)),
     )
     return model, encoder, format
 
@@ -164,12 +176,18 @@ def _write_run(
     recall = _measured_recall(config, stored, encoder, queries, options)
     start = time.perf_counter()
     path = workdir / "run.trec"
-    answers = retrieve(encoder, stored.index, stored.doc_ids, queries, **options)
-    with io.writing(path) as aside, aside.open("w", encoding="utf-8") as file:
+    # An Exact index lies on the devices of all processes: they answer every query together.
+    together = isinstance(stored.index, ExactIndex)
+    own = queries if together else parts.mine(queries, config.block_size)
+    answers = retrieve(encoder, stored.index, stored.doc_ids, own, **options)
+    main = distributed.is_main_process()
+    with parts.writing(path, whole=together) as aside, aside.open("w", encoding="utf-8") as file:
         for query_id, hits in tqdm(
-            answers, total=len(queries), unit="query", desc="search", disable=None
+            answers, total=len(own), unit="query", desc="search", disable=None if main else True
         ):
             file.writelines(io.run_lines(query_id, hits, config.tag))
+    if not main:
+        return
     seconds = time.perf_counter() - start
     description = {
         "queries": str(Path(config.queries).resolve()),

@@ -146,11 +146,14 @@ class BucketScorer(abc.ABC):
         self.shapes.add(shape)
         if self._in_threads and not new:
             return pool.submit(lambda: np.asarray(self._run(batch, *shape))).result
-        return functools.partial(np.asarray, self._run(batch, *shape))
+        return functools.partial(sharding.to_host, self._run(batch, *shape))
 
     def _placed(self, arrays: Any) -> Any:
         """The arrays of a batch, their rows divided over the mesh if there is one."""
-        return jax.device_put(arrays, sharding.over_batch(self._mesh)) if self._mesh else arrays
+        if self._mesh is None:
+            return arrays
+        rows_apart = sharding.over_batch(self._mesh)
+        return jax.tree.map(lambda array: sharding.from_host(array, rows_apart), arrays)
 
 
 class CrossScorer(BucketScorer):

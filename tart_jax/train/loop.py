@@ -119,7 +119,7 @@ def train(
         MetricLog(setup.workdir, start=start, tensorboard=tensorboard, write=main) as lines,
         Progress(
             start=start, steps=cadence.steps, show=main,
-            processes=jax.process_count(), earlier=earlier.totals,
+            parts=sharding.batch_part(setup.mesh)[1], earlier=earlier.totals,
         ) as progress,
         Interruption() as interruption,
         _naming_queries(setup),
@@ -230,10 +230,11 @@ def finish(
     last, best = int(state.step), checkpoints.best_step()
     if best is not None and best != last:
         state = checkpoints.restore(train_state.abstract(state), best).state
+    params = sharding.gather(state.params)
     if not distributed.is_main_process():
         return
     directory = setup.workdir / "model"
-    models.export(directory, setup.model, state.params)
+    models.export(directory, setup.model, params)
     scores = {} if best is None else checkpoints.metrics(best)
     result = {
         "steps": last,
@@ -241,7 +242,7 @@ def finish(
         "scores": scores,
         "wall_seconds": round(totals["wall_seconds"], 3),
         "examples_per_second": totals["examples"] / max(totals["train_seconds"], 1e-9),
-        "weights_sha256": weights.params_sha256(state.params),
+        "weights_sha256": weights.params_sha256(params),
     }
     io.write_json(setup.workdir / "result.json", result)
     log.info("%d steps in %.0f s; the model is %s.", last, totals["wall_seconds"], directory)

@@ -19,7 +19,7 @@ class Progress:
         start: int,
         steps: int,
         show: bool,
-        processes: int = 1,
+        parts: int = 1,
         earlier: dict[str, float] | None = None,
     ):
         """show: whether this process may show a bar at all; without a terminal none does.
@@ -30,7 +30,7 @@ class Progress:
         self._bar = tqdm(
             total=steps, initial=start, unit="step", disable=None if show else True, smoothing=0.1
         )
-        self._processes = processes
+        self._parts = parts
         self._earlier = earlier or {}
         self._opened = time.perf_counter()
         self._seconds, self._shown = 0.0, dict[str, str]()
@@ -58,11 +58,11 @@ class Progress:
         self._paused += time.perf_counter() - began
 
     def count(self, batch: Batch) -> None:
-        """Counts a host batch; with several processes, as if all had the same."""
+        """Counts this process's part of a batch, and the others' as if they were like it."""
         masks = [value for name, value in batch.items() if name.endswith("_mask")]
-        self._examples += len(masks[0]) * self._processes
-        self._tokens += sum(int(mask.sum()) for mask in masks) * self._processes
-        self._slots += sum(mask.size for mask in masks) * self._processes
+        self._examples += len(masks[0]) * self._parts
+        self._tokens += sum(int(mask.sum()) for mask in masks) * self._parts
+        self._slots += sum(mask.size for mask in masks) * self._parts
 
     def take(self) -> dict[str, float]:
         """Rates since the last `take`: examples (queries) and real tokens per second, shares."""

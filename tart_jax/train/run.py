@@ -43,14 +43,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     mixture = load_mixture(config)
     config = with_steps(config, mixture)
     model = load_model(config, mesh)
-    batches, fingerprints = load_batches(config, mixture, model)
+    batches, fingerprints = load_batches(config, mixture, model, mesh)
     bare = dataclasses.replace(model, params={})  # the state is to hold the only copy
     score = load_dev(config, bare, mesh)
     refresh = load_refresh(config, mixture, bare, mesh, Path(workdir), fingerprints)
     identity = options.identity(config) | fingerprints | (refresh.identity if refresh else {})
     state, step = build(config, models.graphdef(model), model.params, mesh)
     del model
-    key = jax.device_put(jax.random.key(config.seed, impl=config.prng), sharding.replicated(mesh))
+    make_key = functools.partial(jax.random.key, config.seed, impl=config.prng)
+    key = jax.jit(make_key, out_shardings=sharding.replicated(mesh))()
     feed = _feed(config, batches)
     setup = Setup(Path(workdir), mesh, bare, feed, score, step, key, identity, refresh)
     cadence = Cadence(
@@ -119,10 +120,11 @@ def with_steps(config: ConfigDict, mixture: Mixture) -> ConfigDict:
 
 
 def load_batches(
-    config: ConfigDict, mixture: Mixture, model: Model
+    config: ConfigDict, mixture: Mixture, model: Model, mesh: Mesh
 ) -> tuple[Batches, dict[str, Any]]:
     """(batches, fingerprints of what they and the model are made from)."""
     data = config.data
+    part, parts = sharding.batch_part(mesh)
     table = instructions.read_table(data.instructions) if data.instructions else {}
     if table:
         instructions.require_tasks(table, mixture.uninstructed, data.instructions)
@@ -149,8 +151,8 @@ def load_batches(
         batch_size=data.batch_size,
         seed=config.seed,
         homogeneous=data.homogeneous,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        process_index=part,
+        process_count=parts,
     )
     fingerprints = {
         "model.weights_sha256": model.weights_sha256,
@@ -184,7 +186,7 @@ def load_refresh(
         return None
 
     def feed(mined: Mixture) -> Feed:
-        return _feed(config, load_batches(config, mined, model)[0])
+        return _feed(config, load_batches(config, mined, model, mesh)[0])
 
     return Refresh(
         **config.refresh,
