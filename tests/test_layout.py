@@ -10,7 +10,8 @@ PACKAGE = ROOT / "tart_jax"
 # Each may import only from those before it; names in one tuple do not see each other.
 ORDER = [
     ("types",), ("io",), ("config",), ("processes",), ("distributed",), ("sharding",), ("plots",),
-    ("tables",), ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",), ("search",),
+    ("tables",), ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",),
+    ("search",),
     ("mine", "evaluate"),
     ("train",), ("report", "serve"), ("api",), ("demo",), ("cli",),
 ]  # fmt: skip
