@@ -26,7 +26,7 @@ demo: .venv/installed ## train, encode, index, search and evaluate on your own P
 	$(BIN)/tart-jax demo --config=configs/demo/default.py$(FORM) --workdir=$(WORKDIR)
 
 test: .venv/installed-dev ## the tests: offline, CPU, within ten minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 test-slow: .venv/installed-dev ## kills, real collections, several processes: within an hour
 	$(BIN)/python -m pytest -m slow --timeout=3000

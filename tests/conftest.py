@@ -11,6 +11,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 NO_DATA = "TART_JAX_TEST_DATA is not set: it names the folder of real test collections"
+SKIPPED = "skipped for want of real collections"
 skipped_for_data: list[str] = []
 
 
@@ -33,10 +34,16 @@ def test_data() -> Path:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
-    """Any test over real collections that skips is counted, whatever its reason."""
+    """Any test over real collections that skips is marked, whatever its reason."""
     outcome = yield
-    if outcome.get_result().skipped and "test_data" in getattr(item, "fixturenames", ()):
-        skipped_for_data.append(item.nodeid)
+    report = outcome.get_result()
+    if report.skipped and "test_data" in getattr(item, "fixturenames", ()):
+        report.user_properties.append((SKIPPED, item.nodeid))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Counts them where the summary is written: tests may run in several processes."""
+    skipped_for_data.extend(node for name, node in report.user_properties if name == SKIPPED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
