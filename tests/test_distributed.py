@@ -1,4 +1,4 @@
-"""The mesh."""
+"""The mesh, and the one process that there is; tests/test_many_processes.py has more."""
 
 import jax
 import pytest
@@ -23,5 +23,8 @@ def test_sizes_that_do_not_fit_the_devices_are_refused(sizes):
         distributed.make_mesh(sizes)
 
 
-def test_this_process_is_the_main_one():
-    assert distributed.is_main_process()
+def test_this_process_is_the_main_one_and_waits_for_nobody(tmp_path):
+    assert distributed.is_main_process() and distributed.process() == (0, 1)
+    assert distributed.local_mesh({"data": -1}) == distributed.make_mesh({"data": -1})
+    distributed.barrier("alone")
+    distributed.check_shared(tmp_path / "nothing")

@@ -1,5 +1,6 @@
 """Several real processes on one machine give what one gives, and end together when one is lost."""
 
+import functools
 import json
 import signal
 
@@ -52,6 +53,10 @@ CROSS = """config.objective.name = "cross_pointwise"
     config.data.pair_length = 16
     config.eval.directory = ""
     config.eval.examples = config.data.train"""
+# So long that the processes can agree on a step to end after.
+LONG = """config.steps = 2_000
+    config.eval.directory = ""
+    config.checkpoint.save_every = config.log.every = 1_000"""
 SAME_PART = "from tart_jax import sharding; sharding.batch_part = lambda mesh: (0, 2)"
 DIES_IN_TRAINING = """
 import os, signal
@@ -62,6 +67,16 @@ def save(setup, checkpoints, at, *rest):
     if at == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 loop.save = save
+"""
+ASKED_TO_END = """
+import os, signal
+from tart_jax.train.loop import Interruption
+asked = Interruption.asked
+def at_the_fifth(self, step):
+    if step == 5:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return asked(self, step)
+Interruption.asked = at_the_fifth
 """
 DIES_IN_ENCODING = """
 import os, signal
@@ -125,7 +140,7 @@ def configs(tmp_path_factory):
     io.write_jsonl(folder / "dev/queries.jsonl", asked)
     io.write_qrels(folder / "dev/qrels/test.tsv", {f"q{i}": {f"d{i}": 1} for i in range(len(made))})
     files = {}
-    for name, more in {"plain": "", "sharded": SHARDED, "cross": CROSS}.items():
+    for name, more in {"plain": "", "sharded": SHARDED, "cross": CROSS, "long": LONG}.items():
         files[name] = folder / f"{name}.py"
         files[name].write_text(PLAIN.format(folder=folder, more=more))
     return files
@@ -161,12 +176,14 @@ def close(one, other):
 @pytest.fixture(scope="module")
 def alone(configs, cache, tmp_path_factory):
     """What one process with four devices learns, by config."""
-    found = {}
-    for name in configs:
+
+    @functools.cache
+    def found(name):
         workdir = tmp_path_factory.mktemp("alone") / name
         assert_all_finish(train(configs, name, workdir, processes=1, devices=4, cache=cache))
-        found[name] = learned(workdir)
-        assert ("dev/nDCG@10", 2) in found[name]
+        assert ("dev/nDCG@10", 2) in learned(workdir)
+        return learned(workdir)
+
     return found
 
 
@@ -180,7 +197,7 @@ def in_two(configs, cache, tmp_path_factory):
 
 
 def test_two_processes_learn_what_one_does(alone, in_two):
-    assert close(in_two, alone["plain"])
+    assert close(in_two, alone("plain"))
 
 
 def test_four_processes_learn_what_two_do_bit_for_bit(configs, in_two, cache, tmp_path):
@@ -191,7 +208,7 @@ def test_four_processes_learn_what_two_do_bit_for_bit(configs, in_two, cache, tm
 def test_parameters_divided_over_processes_are_learned_bit_for_bit(configs, alone, cache, tmp_path):
     """Bits: gradients are sums over two rows of devices, and two numbers add up in one way."""
     assert_all_finish(train(configs, "sharded", tmp_path / "a", processes=4, cache=cache))
-    assert same(learned(tmp_path / "a"), alone["sharded"])
+    assert same(learned(tmp_path / "a"), alone("sharded"))
 
 
 def test_a_cross_encoder_learns_in_two_processes_what_it_learns_in_one(
@@ -199,7 +216,7 @@ def test_a_cross_encoder_learns_in_two_processes_what_it_learns_in_one(
 ):
     how = {"processes": 2, "devices": 2, "cache": cache}
     assert_all_finish(train(configs, "cross", tmp_path / "a", **how))
-    assert close(learned(tmp_path / "a"), alone["cross"])
+    assert close(learned(tmp_path / "a"), alone("cross"))
 
 
 def test_the_comparison_fails_where_two_processes_read_the_same_rows(
@@ -209,7 +226,7 @@ def test_the_comparison_fails_where_two_processes_read_the_same_rows(
     patches = dict.fromkeys(range(2), once_started(SAME_PART))
     how = {"processes": 2, "devices": 2, "cache": cache, "patches": patches}
     assert_all_finish(train(configs, "plain", tmp_path / "a", **how))
-    assert not close(learned(tmp_path / "a"), alone["plain"])
+    assert not close(learned(tmp_path / "a"), alone("plain"))
 
 
 @pytest.mark.parametrize("processes, victim, then", [(2, 1, 4), (4, 0, 1)])
@@ -226,7 +243,19 @@ def test_a_killed_training_ends_everywhere_and_goes_on_in_another_number_of_proc
     again = train(configs, "plain", tmp_path / "a", **how)
     assert_all_finish(again)
     assert "checkpoints after step" in again[0].said
-    assert close(learned(tmp_path / "a"), alone["plain"])
+    assert close(learned(tmp_path / "a"), alone("plain"))
+
+
+def test_sigterm_to_one_process_makes_all_save_the_same_step_and_end(configs, cache, tmp_path):
+    patches = {1: once_started(ASKED_TO_END)}
+    how = {"processes": 2, "devices": 2, "cache": cache, "patches": patches}
+    ended = train(configs, "long", tmp_path / "a", **how)
+    assert [done.status for done in ended] == [128 + signal.SIGTERM] * 2, ended[0].said
+    (saved,) = (int(path.name) for path in (tmp_path / "a/checkpoints").iterdir())
+    assert 5 < saved < 2_000
+    for done in ended:
+        said = f"tart-jax: SIGTERM ended the training after step {saved}, which is saved"
+        assert done.last.startswith(said), done.said
 
 
 # --- encoding and search
