@@ -64,7 +64,8 @@ def _check(name: str, shape: tuple[int, ...], axes: tuple[str | None, ...], mesh
 def batch_part(mesh: Mesh) -> tuple[int, int]:
     """(which part of each batch this process reads, of how many): the rows of its own devices.
 
-    Where another axis than the data's crosses processes, several of them read the same part.
+    Where another axis than the data's crosses processes, several of them read the same part. Where
+    the hosts of a TPU take turns in the mesh, the batch's rows stand in another order than on one.
     InputError: a mesh that cuts the batch otherwise.
     """
     count = mesh.shape[DATA]
