@@ -21,6 +21,18 @@ FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "divergen
 def check(config: ConfigDict, mesh: Mesh) -> None:
     """InputError for numbers that do not fit each other, before anything is loaded."""
     objective_table.check(**config.objective)
+    names = (
+        "data.known_positives",
+        "eval.candidates",
+        "steps",
+        "log.every",
+        "eval.every",
+        "checkpoint.save_every",
+        "optimizer.accumulation",
+    )
+    for name in names:
+        if (value := _get(config, name)) < 1:
+            raise InputError(f"config.{name} is {value}; it should be 1 or more.")
     parts = mesh.shape[distributed.DATA] * config.optimizer.accumulation
     if config.data.batch_size % parts or config.data.batch_size < 1:
         raise InputError(
@@ -41,18 +53,6 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
         raise InputError(f"config.divergence.skip is {config.divergence.skip}; 0 skips none.")
     if config.refresh.every < 0:
         raise InputError(f"config.refresh.every is {config.refresh.every}; 0 is never.")
-    names = (
-        "data.known_positives",
-        "eval.candidates",
-        "steps",
-        "log.every",
-        "eval.every",
-        "checkpoint.save_every",
-        "optimizer.accumulation",
-    )
-    for name in names:
-        if (value := _get(config, name)) < 1:
-            raise InputError(f"config.{name} is {value}; it should be 1 or more.")
     for name in ("data.hard_ratio", "data.instruction_dropout", "model.dropout"):
         if not 0 <= (value := _get(config, name)) <= 1:
             raise InputError(f"config.{name} is {value}; a probability lies in 0..1.")

@@ -26,7 +26,7 @@ def embedded(folder, tiny_model):
 def on(devices, monkeypatch):
     make = distributed.make_mesh
     monkeypatch.setattr(
-        distributed, "make_mesh", lambda sizes: make(sizes, jax.devices()[:devices])
+        distributed, "make_mesh", lambda sizes, _: make(sizes, jax.devices()[:devices])
     )
 
 

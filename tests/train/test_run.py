@@ -236,6 +236,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(basics, tm
         ({"data.query_length": 99}, "99, the model has 16 positions"),
         ({"prng": "dice"}, "'dice' is not one of"),
         ({"log.every": 0}, "config.log.every is 0"),
+        ({"optimizer.accumulation": 0}, "config.optimizer.accumulation is 0"),
         ({"data.hard_ratio": 1.5}, "config.data.hard_ratio is 1.5"),
         ({"data.unfollowing_cap": -1}, "config.data.unfollowing_cap is -1; it should be 0"),
         ({"objective.temperature": 0.0}, "temperature is 0.0"),
