@@ -1,9 +1,11 @@
 """The command `tart-jax`: one table of commands, each a stage that writes a folder."""
 
+import atexit
 import contextlib
 import errno
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -174,13 +176,25 @@ def _status(argv: Sequence[str]) -> int:
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK:
-            print(
+            sentence = (
                 f"tart-jax: {error.strerror}: {error.filename or 'a file'}; what was finished"
-                " before is whole, and the same command goes on from there.",
-                file=sys.stderr,
+                " before is whole, and the same command goes on from there."
             )
+            atexit.register(_last_words, sentence)
             return 1
         if not processes.several():
             raise
         return processes.failed(error)
     return 0
+
+
+def _last_words(sentence: str) -> None:
+    """Ends the interpreter with this sentence, and with nothing after it.
+
+    Orbax's threads print their own errors until the interpreter has waited for them, which it has
+    when this is called; tensorstore's go on, and may be in the middle of a line.
+    """
+    ours = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.write(ours, f"\n{sentence}\n".encode())
+    os._exit(1)

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tart_jax import io
-from tart_jax.data.instructions import Order, join
+from tart_jax.data.instructions import Order
 from tart_jax.data.lookup import byte_lines
 from tart_jax.encode.encoder import Encoder
 from tart_jax.index import store
 from tart_jax.index.store import StoredIndex
 from tart_jax.models.pretrained import Pretrained
+from tart_jax.search.retrieve import embed
 from tart_jax.search.run import refuse_stale
 from tart_jax.types import InputError, Query, ScoredDocument
 
@@ -44,7 +45,7 @@ class IndexFinder:
     def __init__(self, path: str, side: QuerySide | None):
         self._path, self._side = path, side
         self._open: dict[str, StoredIndex] = {}
-        self._asked: list[str] = []
+        self._asked: list[Query] = []
         self._vectors: Any = None
 
     def stored(self, task: str) -> StoredIndex:
@@ -82,12 +83,11 @@ class IndexFinder:
         """The queries' embeddings; those of the last call are kept, for the next corpus."""
         side = self._side
         assert side is not None
-        asked = [
-            join(query.text, query.instruction, order=side.order, separator=side.separator)
-            for query in queries
-        ]
-        if asked != self._asked:
-            self._asked, self._vectors = asked, side.encoder.encode(asked)
+        if list(queries) != self._asked:
+            self._asked = list(queries)
+            self._vectors = embed(
+                side.encoder, queries, None, order=side.order, separator=side.separator
+            )
         return self._vectors
 
 

@@ -1,5 +1,6 @@
 """A run that is asked to end: it saves where it is, and the same command goes on from there."""
 
+import os
 import signal
 import threading
 import types
@@ -42,6 +43,8 @@ class Interruption:
         if self._signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait for the step
         self._signal = signal.Signals(number)
+        # Past Python's buffers: the signal may have come in the middle of another line.
+        os.write(2, b"\ntart-jax: saving after this step; a second Ctrl-C does not wait for it.\n")
 
     def asked(self, step: int) -> bool:
         """Whether to save after update `step` and end; to be called after every update."""

@@ -1,7 +1,6 @@
 """Stage `verify-resume`: a training that is killed and goes on, against one that never was."""
 
 import logging
-import os
 import random
 import subprocess
 import sys
@@ -35,6 +34,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     if (workdir / "whole").exists():
         raise InputError(f"{workdir} holds an earlier check; choose another --workdir.")
     options = parse(config.train_options, _decided(config), "train_options") | _decided(config)
+    # Loaded for its errors: they are told before anything is trained.
     configs.load(config.train, [f"--config.{key}={value}" for key, value in options.items()])
     _finish(_start(config.train, workdir / "whole", options), workdir / "whole")
     killed_after = _killed(config, workdir / "killed", options)
@@ -109,7 +109,7 @@ def _start(file: str, workdir: Path, options: Mapping[str, object]) -> subproces
     workdir.mkdir(parents=True, exist_ok=True)
     with workdir.with_suffix(".log").open("a") as said:
         return subprocess.Popen(
-            [*command, f"--workdir={workdir}", *words], stdout=said, stderr=said, env=os.environ
+            [*command, f"--workdir={workdir}", *words], stdout=said, stderr=said
         )
 
 

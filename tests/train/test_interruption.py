@@ -8,7 +8,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from tart_jax import distributed, io
@@ -119,10 +118,6 @@ def test_an_update_without_a_finite_gradient_is_skipped_and_counted():
     more, metrics = losses_of(2, [0.5, np.nan, np.nan, np.nan])  # one more than is allowed
     assert np.isnan(more).all() and np.isnan(metrics[-1]["param_norm"][0])
     assert np.isnan(losses_of(0, [0.5, np.nan, 0.25])[0]).all()
-    assert isinstance(build(
-        lambda _: 0.1, b1=0.9, b2=0.98, eps=1e-6, weight_decay=0.0, decay_vectors=True,
-        clip_norm=0.0, skip=1,
-    ), optax.GradientTransformationExtraArgs)  # fmt: skip
 
 
 FULL = """
@@ -149,8 +144,9 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_the_last_checkpoint(
     words = [f"--config.{key}={value}" for key, value in chosen.items()]
     command = ["train", "--config=configs/train/default.py", f"--workdir={tmp_path / 'a'}", *words]
     ended = subprocess.run(
-        [sys.executable, "-c", FULL, *command], capture_output=True, text=True, timeout=300
-    )
+        [sys.executable, "-c", FULL, *command], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8"},  # as here: other sums have other last bits
+    )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
     # Orbax's threads say a lot before it.
     assert ended.stderr.splitlines()[-1].startswith("tart-jax: File too large: ")
