@@ -114,7 +114,7 @@ PUBMEDQA_LINES = r"""{"pmid": "21645374", "QUESTION": "Do mitochondria play a ro
     [
         PUBMEDQA,
         PUBMEDQA_LINES,
-        gzip.compress(PUBMEDQA.encode()),
+        gzip.compress(PUBMEDQA.encode(), mtime=0),
         " ".join(PUBMEDQA.split("\n")),
     ],
 )
@@ -160,9 +160,15 @@ def test_every_real_paper_of_pubmedqa_is_read(test_data):
         (PUBMEDQA[: PUBMEDQA.index('"4"')], r"pqal\.json: what follows record 2 is not JSON"),
         (PUBMEDQA_LINES.replace('"pmid": 2', '"pmid": '), r"pqal\.json: line 2 is not JSON"),
         (b"\xff" + PUBMEDQA_LINES.encode(), r"pqal\.json: line 1 or later is not UTF-8"),
-        (gzip.compress(PUBMEDQA.encode())[:-9], r"pqal\.json: what follows record .* ended before"),
-        (gzip.compress(PUBMEDQA_LINES.encode())[:-9], r"pqal\.json: the gzip stream ends early"),
-        (gzip.compress(b"")[:5], r"pqal\.json: the gzip stream ends early"),
+        (
+            gzip.compress(PUBMEDQA.encode(), mtime=0)[:-9],
+            r"pqal\.json: what follows record .* ended before",
+        ),
+        (
+            gzip.compress(PUBMEDQA_LINES.encode(), mtime=0)[:-9],
+            r"pqal\.json: the gzip stream ends early",
+        ),
+        (gzip.compress(b"", mtime=0)[:5], r"pqal\.json: the gzip stream ends early"),
         (PUBMEDQA.encode().replace(b"Cells", b"Ce\xff"), r"pqal\.json: what follows record 0 is"),
         ("{}", r"pqal\.json: line 1: missing QUESTION"),
     ],
