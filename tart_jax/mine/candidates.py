@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
 from tart_jax import io
 from tart_jax.data.instructions import Order
 from tart_jax.data.lookup import byte_lines
 from tart_jax.encode.encoder import Encoder
 from tart_jax.index import store
+from tart_jax.index.base import Index
 from tart_jax.index.store import StoredIndex
 from tart_jax.models.pretrained import Pretrained
-from tart_jax.search.retrieve import embed
+from tart_jax.search.retrieve import DocIds, embed
 from tart_jax.search.run import refuse_stale
 from tart_jax.types import InputError, Query, ScoredDocument
 
@@ -36,6 +40,35 @@ class QuerySide(NamedTuple):
     separator: str
 
 
+class Embedded:
+    """Queries to their embeddings; those of the last call are kept, for the next corpus."""
+
+    def __init__(self, side: QuerySide):
+        self._side = side
+        self._asked: list[Query] = []
+        self._vectors: Any = None
+
+    def __call__(self, queries: Sequence[Query]) -> Float[np.ndarray, "b d"]:
+        if list(queries) != self._asked:
+            self._asked = list(queries)
+            _, encoder, order, separator = self._side
+            self._vectors = embed(encoder, queries, None, order=order, separator=separator)
+        return self._vectors
+
+
+def found(index: Index, doc_ids: DocIds, asked: Any, k: int) -> list[list[ScoredDocument]]:
+    """The k best documents for each of what the index reads, best first."""
+    scores, positions = index.search(asked, min(k, max(index.count, 1)))
+    return [
+        [
+            ScoredDocument(doc_ids[int(place)], float(score))
+            for score, place in zip(*row, strict=True)
+            if place >= 0
+        ]
+        for row in zip(scores, positions, strict=True)
+    ]
+
+
 class IndexFinder:
     """Searches one index, or each task's own: `path` with "{task}" in it. Indexes stay open.
 
@@ -44,9 +77,8 @@ class IndexFinder:
 
     def __init__(self, path: str, side: QuerySide | None):
         self._path, self._side = path, side
+        self._embedded = side and Embedded(side)
         self._open: dict[str, StoredIndex] = {}
-        self._asked: list[Query] = []
-        self._vectors: Any = None
 
     def stored(self, task: str) -> StoredIndex:
         """The index of a task. InputError: none there, or of another model."""
@@ -67,28 +99,11 @@ class IndexFinder:
         self, task: str, queries: Sequence[Query], k: int, /
     ) -> list[list[ScoredDocument]]:
         stored = self.stored(task)
-        texts = stored.index.reads == "texts"
-        asked: Any = [query.text for query in queries] if texts else self._embedded(queries)
-        scores, positions = stored.index.search(asked, min(k, max(stored.index.count, 1)))
-        return [
-            [
-                ScoredDocument(stored.doc_ids[int(place)], float(score))
-                for score, place in zip(*row, strict=True)
-                if place >= 0
-            ]
-            for row in zip(scores, positions, strict=True)
-        ]
-
-    def _embedded(self, queries: Sequence[Query]) -> Any:
-        """The queries' embeddings; those of the last call are kept, for the next corpus."""
-        side = self._side
-        assert side is not None
-        if list(queries) != self._asked:
-            self._asked = list(queries)
-            self._vectors = embed(
-                side.encoder, queries, None, order=side.order, separator=side.separator
-            )
-        return self._vectors
+        asked: Any = [query.text for query in queries]
+        if stored.index.reads == "vectors":
+            assert self._embedded is not None  # `stored` has refused it
+            asked = self._embedded(queries)
+        return found(stored.index, stored.doc_ids, asked, k)
 
 
 class RunFinder:

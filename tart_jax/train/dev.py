@@ -9,7 +9,7 @@ from tart_jax import io
 from tart_jax.data import corpus, instructions
 from tart_jax.encode.encoder import Encoder
 from tart_jax.evaluate.measures import evaluate
-from tart_jax.index.faiss_index import FaissIndex
+from tart_jax.index.exact import ExactIndex
 from tart_jax.models.pretrained import Format
 from tart_jax.search.retrieve import retrieve
 from tart_jax.types import Document, InputError, Qrels, Query
@@ -85,7 +85,7 @@ def score(
         )
         for tower, length in sides.items()
     }
-    index = FaissIndex("Flat", config.dims)
+    index = ExactIndex(config.dims)
     index.add(encoders["document"].encode([document.contents() for document in dev.documents]))
     doc_ids = [document.doc_id for document in dev.documents]
     scores: dict[str, dict[str, float]] = {}

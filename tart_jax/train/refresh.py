@@ -23,13 +23,12 @@ from tart_jax.data.lookup import ById
 from tart_jax.data.mixture import Mixture, reread
 from tart_jax.data.sources import JsonlSource
 from tart_jax.encode.encoder import Encoder
-from tart_jax.index.faiss_index import FaissIndex
+from tart_jax.index.exact import ExactIndex
 from tart_jax.mine import run as mining
-from tart_jax.mine.candidates import PLACE
+from tart_jax.mine.candidates import PLACE, Embedded, QuerySide, found
 from tart_jax.models import weights
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.search.partial import PartialFile
-from tart_jax.search.retrieve import retrieve
 from tart_jax.train.models import Model
 from tart_jax.types import InputError, Query, ScoredDocument
 
@@ -176,10 +175,13 @@ class Finder:
                 model.config, params, model.tokenizer, tower=tower, max_length=length, mesh=mesh
             )
 
-        self._format, self._tokenizer, self._path = model.format, model.tokenizer, path
-        self._query = encoder("query", model.format.query_length)
-        self._document = encoder("document", model.format.document_length)
-        self._indexes: dict[str, tuple[FaissIndex, list[str]]] = {}
+        format = model.format
+        separator = model.tokenizer.separator if format.separator is None else format.separator
+        order = cast(Order, format.instruction_order)
+        side = QuerySide(model, encoder("query", format.query_length), order, separator)
+        self._path, self._embedded = path, Embedded(side)
+        self._document = encoder("document", format.document_length)
+        self._indexes: dict[str, tuple[ExactIndex, list[str]]] = {}
 
     def __call__(
         self, task: str, queries: Sequence[Query], k: int, /
@@ -188,20 +190,10 @@ class Finder:
         if path not in self._indexes:
             self._indexes[path] = self._index(path)
         index, doc_ids = self._indexes[path]
-        separator = self._format.separator
-        found = retrieve(
-            self._query,
-            index,
-            doc_ids,
-            queries,
-            k=k,
-            order=cast(Order, self._format.instruction_order),
-            separator=self._tokenizer.separator if separator is None else separator,
-        )
-        return [hits for _, hits in found]
+        return found(index, doc_ids, self._embedded(queries), k)
 
-    def _index(self, path: str) -> tuple[FaissIndex, list[str]]:
-        index, doc_ids = FaissIndex("Flat", self._document.dims), list[str]()
+    def _index(self, path: str) -> tuple[ExactIndex, list[str]]:
+        index, doc_ids = ExactIndex(self._document.dims), list[str]()
         documents = corpora.read_documents(path)
         while block := list(islice(documents, BLOCK)):
             index.add(self._document.encode([document.contents() for document in block]))
