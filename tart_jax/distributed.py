@@ -15,7 +15,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tart_jax.types import InputError
 
-DATA = "data"  # the mesh axis that the batch is divided over
+# The mesh's axes: the batch is divided over the first two, parameters over the last two.
+DATA, FSDP, TENSOR = "data", "fsdp", "tensor"
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:

@@ -9,10 +9,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from tart_jax.distributed import DATA
+from tart_jax.distributed import DATA, FSDP, TENSOR
 from tart_jax.types import InputError
 
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
+# Over the tensor axis (Shoeybi et al. 2019, Megatron-LM, section 3): a layer's first products are
+# divided by their outputs, its last ones by their inputs, so that one sum joins the devices.
+BY_OUTPUT = re.compile(r"\b(query|key|value|up|gate)/(kernel|bias)$|\btokens/embedding$")
+BY_INPUT = re.compile(r"\b(output|down)/kernel$")
+STACKED = re.compile(r"\blayers/(?!\d)")  # the first dimension is the layers', which a scan takes
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -21,12 +26,19 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-    """The first axis divided over the mesh's data axis."""
-    return NamedSharding(mesh, PartitionSpec(DATA))
+    """The first axis divided over the mesh's data axis, and over its fsdp axis if it has one."""
+    return NamedSharding(mesh, PartitionSpec((DATA, FSDP) if FSDP in mesh.shape else DATA))
+
+
+def batch_devices(mesh: Mesh) -> int:
+    """Into how many parts `over_batch` divides."""
+    return mesh.shape[DATA] * mesh.shape.get(FSDP, 1)
 
 
 def from_rules(tree: Any, rules: Rules, mesh: Mesh) -> Any:
     """A NamedSharding for each leaf: that of the first rule whose regex is found in its path.
+
+    Without rules it is that of `preset`.
 
     Paths look like `document/layers/3/attention/query/kernel`; optimizer moments repeat the names,
     so one rule places both. A rule is (regex, mesh axis or None for each dimension); leaves without
@@ -36,6 +48,8 @@ def from_rules(tree: Any, rules: Rules, mesh: Mesh) -> Any:
 
     def place(path: Any, leaf: Any) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not rules:
+            return NamedSharding(mesh, preset(name, np.shape(leaf), mesh))
         for pattern, axes in rules:
             if re.search(pattern, name):
                 unused.discard(pattern)
@@ -47,6 +61,25 @@ def from_rules(tree: Any, rules: Rules, mesh: Mesh) -> Any:
     if unused:
         raise InputError(f"sharding rule {sorted(unused)[0]!r} matches no parameter; correct it.")
     return placed
+
+
+def preset(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Where a BERT's or T5's parameter lies, by its path, on a mesh with "fsdp" or "tensor" axes.
+
+    tensor: the dimension that `BY_OUTPUT` (the last) and `BY_INPUT` (the last but one) say. fsdp:
+    of what is left of a matrix the largest dimension, of equal ones the last. A dimension that the
+    axis does not divide is left whole; so are all other arrays.
+    """
+    axes: list[str | None] = [None] * len(shape)
+    tensor, fsdp = mesh.shape.get(TENSOR, 1), mesh.shape.get(FSDP, 1)
+    place = -1 if BY_OUTPUT.search(path) else -2 if BY_INPUT.search(path) else 0
+    if tensor > 1 and place and shape[place] % tensor == 0:
+        axes[place] = TENSOR
+    first = 1 if STACKED.search(path) else 0
+    left = [d for d in range(first, len(shape)) if axes[d] is None and shape[d] % fsdp == 0]
+    if fsdp > 1 and left and len(shape) - first > 1:
+        axes[max(left, key=lambda d: (shape[d], d))] = FSDP
+    return PartitionSpec(*axes)
 
 
 def _check(name: str, shape: tuple[int, ...], axes: tuple[str | None, ...], mesh: Mesh) -> None:
@@ -68,7 +101,7 @@ def batch_part(mesh: Mesh) -> tuple[int, int]:
     the hosts of a TPU take turns in the mesh, the batch's rows stand in another order than on one.
     InputError: a mesh that cuts the batch otherwise.
     """
-    count = mesh.shape[DATA]
+    count = batch_devices(mesh)
     held: dict[int, set[int]] = {}
     placed: Mapping[Any, Any] = over_batch(mesh).devices_indices_map((count,))
     for device, (rows,) in placed.items():
@@ -82,7 +115,8 @@ def _part(held: Mapping[int, set[int]], process: int) -> tuple[int, int]:
     if len(frozenset().union(*parts)) != sum(map(len, parts)) or len(set(map(len, parts))) > 1:
         raise InputError(
             f"the mesh cuts a batch into pieces that {len(held)} processes share unevenly; let the"
-            " size of its 'data' axis divide the number of processes, or be a multiple of it."
+            " size of its data and fsdp axes divide the number of processes, or be a multiple of"
+            " it."
         )
     return parts.index(frozenset(held[process])), len(parts)
 

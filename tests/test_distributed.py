@@ -9,14 +9,14 @@ from tart_jax.types import InputError
 
 
 def test_one_axis_takes_the_devices_that_are_left():
-    mesh = distributed.make_mesh({"data": -1, "model": 2})
-    assert dict(mesh.shape) == {"data": 4, "model": 2}
+    mesh = distributed.make_mesh({"data": -1, "tensor": 2})
+    assert dict(mesh.shape) == {"data": 4, "tensor": 2}
     assert mesh.axis_types == (AxisType.Auto, AxisType.Auto)
     assert dict(distributed.make_mesh({"data": -1}, jax.devices()[:1]).shape) == {"data": 1}
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"data": 3}, {"data": 4}, {"model": 8}, {"data": -1, "model": -1}, {"data": 0}]
+    "sizes", [{"data": 3}, {"data": 4}, {"tensor": 8}, {"data": -1, "tensor": -1}, {"data": 0}]
 )
 def test_sizes_that_do_not_fit_the_devices_are_refused(sizes):
     with pytest.raises(InputError, match="8 devices"):

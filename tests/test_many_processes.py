@@ -43,9 +43,9 @@ def get_config(arg=""):
     return config
 """
 # Rows of a batch over two devices, each row's tower over two; a table over the two of the rows.
-SHARDED = """config.mesh.data = config.mesh.model = 2
+SHARDED = """config.mesh.data = config.mesh.tensor = 2
     config.sharding_rules = (
-        ("attention/.*kernel", (None, "model")), ("tokens/embedding", ("data",)),
+        ("attention/.*kernel", (None, "tensor")), ("tokens/embedding", ("data",)),
     )"""
 # Another way into the devices, tensor by tensor, and another evaluation.
 CROSS = """config.objective.name = "cross_pointwise"

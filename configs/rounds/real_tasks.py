@@ -42,6 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "steps=80",
         "data.batch_size=12",
         "data.num_negatives=2",
+        "data.document_length=64",
         "optimizer.peak_lr=5e-5",
         "optimizer.warmup_steps=8",
         "eval.max_queries=50",

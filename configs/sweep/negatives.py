@@ -11,8 +11,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 BUDGET = (
-    "steps=80; data.batch_size=10; data.num_negatives=3; optimizer.peak_lr=5e-5;"
-    "optimizer.warmup_steps=8; eval.directory="
+    "steps=80; data.batch_size=10; data.num_negatives=3; data.document_length=64;"
+    "optimizer.peak_lr=5e-5; optimizer.warmup_steps=8; eval.directory="
 )
 HARD = f"{BUDGET}; data.train=runs/negatives/hard/mined.jsonl"
 DENOISED = f"{BUDGET}; data.train=runs/negatives/denoised/mined.jsonl; data.hard_ratio=0.7"

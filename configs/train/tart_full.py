@@ -6,7 +6,7 @@ paper's scaling, google/t5-base-lm-adapt, t5-large-lm-adapt, t5-xl-lm-adapt. All
 Source: the paper, and the README of its code where the paper is silent. Hardware: 8 GPUs there.
 A step there: 64 pairs, 1 on each of 8 GPUs, accumulated 8 times. Here: 13 queries with a positive
 and 4 negatives each, 65 pairs, one query at a time. Weights and their moments are divided over all
-devices (mesh.model), the batch over none.
+devices (mesh.tensor), the batch over none.
 Instruction and query are joined by the letters "[SEP]", as in the paper's evaluation; its training
 scripts wrote "</s>": config.data.separator.
 Command: tart-jax train --config=configs/train/tart_full.py --workdir=runs/tart_full \
@@ -42,11 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.remat = "layer"
     config.model.scan = True
     config.mesh.data = 1
-    config.mesh.model = -1
-    config.sharding_rules = (
-        (r"stack/layers/.*/kernel$", (None, None, "model")),
-        (r"tokens/embedding$", (None, "model")),
-    )
+    config.mesh.tensor = -1
     config.steps = 10_000
     config.data.batch_size = 13
     config.data.pair_length = 512

@@ -40,9 +40,7 @@ def report(layers: int, apart: bool, changes: list[str]) -> dict[str, Any]:
     from tart_jax.train import run as train  # orbax counts the devices as it is imported
 
     settings = configs.load("configs/train/tart_full.py", changes)
-    if apart:  # a layer's kernels have no axis of layers
-        settings.model.scan = False
-        settings.sharding_rules = tuple((path, axes[-2:]) for path, axes in settings.sharding_rules)
+    settings.model.scan = not apart
     mesh = distributed.make_mesh(settings.mesh.to_dict())
     want, data = settings.model, settings.data
     config = CrossEncoderConfig(

@@ -62,17 +62,15 @@ def load(folder: Path, host: bool) -> None:
     import jax
 
     jax.config.update("jax_num_cpu_devices", 8)
-    from tart_jax import config as configs
     from tart_jax import distributed, sharding
     from tart_jax.models import pretrained_cross
 
-    rules = configs.load("configs/train/tart_full.py").sharding_rules
-    mesh = distributed.make_mesh({"data": 1, "model": 8})
+    mesh = distributed.make_mesh({"data": 1, "tensor": 8})
     jax.block_until_ready(jax.numpy.zeros(8))
     before, start = peak_megabytes(), time.perf_counter()
 
     def place(params):
-        return sharding.from_rules(params, rules, mesh)
+        return sharding.from_rules(params, (), mesh)
 
     model = pretrained_cross.load(folder, scan=True, shardings=None if host else place)
     placed = jax.device_put(model.params, place(model.params)) if host else model.params

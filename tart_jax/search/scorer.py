@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tart_jax import sharding
 from tart_jax.data import tokenization
-from tart_jax.distributed import DATA
 from tart_jax.encode.encoder import IN_FLIGHT, ROWS, TOKENIZED_AT_ONCE, Meter, bucket
 from tart_jax.models import cross_encoder
 from tart_jax.models.bert import BertConfig
@@ -69,7 +68,7 @@ class BucketScorer(abc.ABC):
         # Several devices must get their programs in one order, or their exchanges would deadlock.
         self._in_threads = on_cpu and (mesh is None or mesh.size == 1)
         # Accelerators like whole tiles of rows; a CPU has no use for rows that nobody asked for.
-        self._step = math.lcm(1 if on_cpu else ROWS, mesh.shape[DATA] if mesh else 1)
+        self._step = math.lcm(1 if on_cpu else ROWS, sharding.batch_devices(mesh) if mesh else 1)
 
     @property
     def compilations(self) -> int:

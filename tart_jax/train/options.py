@@ -7,7 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tart_jax import distributed
+from tart_jax import sharding
 from tart_jax.train import objective_table
 from tart_jax.types import InputError
 
@@ -33,16 +33,17 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
     for name in names:
         if (value := _get(config, name)) < 1:
             raise InputError(f"config.{name} is {value}; it should be 1 or more.")
-    parts = mesh.shape[distributed.DATA] * config.optimizer.accumulation
+    devices = sharding.batch_devices(mesh)
+    parts = devices * config.optimizer.accumulation
     if config.data.batch_size % parts or config.data.batch_size < 1:
         raise InputError(
             f"data.batch_size {config.data.batch_size} is not a multiple of {parts} (devices of the"
-            f" data axis times optimizer.accumulation); try"
+            f" data and fsdp axes times optimizer.accumulation); try"
             f" {max(1, config.data.batch_size // parts) * parts}."
         )
     queries = config.data.batch_size // config.optimizer.accumulation
     for name in ("chunk_size", "score_block"):
-        _check_part(name, config.objective[name], queries, mesh.shape[distributed.DATA])
+        _check_part(name, config.objective[name], queries, devices)
     if config.model.dropout == 1:
         raise InputError("config.model.dropout is 1, which leaves nothing; 0.1 is usual.")
     if config.epochs < 0:
@@ -84,7 +85,7 @@ def _check_part(name: str, part: int, queries: int, devices: int) -> None:
         sizes = [n for n in range(devices, queries + 1, devices) if queries % n == 0]
         raise InputError(
             f"config.objective.{name} {part} should divide the {queries} queries of a micro-batch"
-            f" and be a multiple of the {devices} devices of the data axis; try"
+            f" and be a multiple of the {devices} devices of the data and fsdp axes; try"
             f" {max((n for n in sizes if n <= part), default=devices)}, or 0 for all at once."
         )
 

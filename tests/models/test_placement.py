@@ -20,8 +20,8 @@ DATA = Path(__file__).parent / "data"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark" / "load_memory.py"
 # By whether layers are stacked.
 RULES = {
-    True: ((r"stack/layers/.*/kernel$", (None, None, "model")), (r"tokens/", (None, "model"))),
-    False: ((r"stack/layers/.*/kernel$", (None, "model")), (r"tokens/", (None, "model"))),
+    True: ((r"stack/layers/.*/kernel$", (None, None, "tensor")), (r"tokens/", (None, "tensor"))),
+    False: ((r"stack/layers/.*/kernel$", (None, "tensor")), (r"tokens/", (None, "tensor"))),
 }
 
 

@@ -1,4 +1,4 @@
-"""What TART-full's step needs, from shapes: its rules divide it, and no device gathers weights."""
+"""What TART-full's step needs, from shapes: the mesh divides it, and no device gathers weights."""
 
 import functools
 
@@ -41,13 +41,12 @@ def abstract(encoder: T5Config, rules, mesh):
 def test_no_large_parameter_of_tart_full_stays_whole_nor_do_its_moments(size):
     width, heads, inner, layers = SHAPES[size]
     encoder = T5Config(d_model=width, num_heads=heads, d_ff=inner, num_layers=layers, **GATED)
-    mesh = distributed.make_mesh({"data": 1, "model": 8})
-    rules = settings().sharding_rules
-    parts = list(plan.parts(abstract(encoder, rules, mesh)))
+    mesh = distributed.make_mesh({"data": 1, "tensor": 8})
+    parts = list(plan.parts(abstract(encoder, (), mesh)))
     large = [part for part in parts if part.entries > 1_000_000]
     assert len(large) == 3 * 8  # seven kernels of all layers and the table, each with two moments
     assert all(part.per_device * 8 == part.total for part in large)
-    fewer = plan.parts(abstract(encoder, rules[:1], mesh))
+    fewer = plan.parts(abstract(encoder, ((r"layers/.*/kernel$", (None, None, "tensor")),), mesh))
     assert {part.path.split("/")[-2] for part in fewer if part.whole and part.entries > 1e6} == {
         "tokens"
     }
@@ -88,8 +87,8 @@ def test_the_step_of_tart_full_holds_no_weight_whole_and_updates_its_state_in_pl
 
 def test_weights_that_a_program_gathers_are_named():
     """The twin of `== []`: one whole table, and one layer's kernel."""
-    mesh = distributed.make_mesh({"data": 1, "model": 8})
-    state = abstract(NARROW, settings().sharding_rules, mesh)
+    mesh = distributed.make_mesh({"data": 1, "tensor": 8})
+    state = abstract(NARROW, (), mesh)
 
     def gather(params):
         parts = (

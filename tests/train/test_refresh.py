@@ -205,7 +205,7 @@ def test_it_mines_what_encode_index_and_mine_would(world, tmp_path):
         mixture=mix(open_sources(world["data.train"]), mixing="proportional"),
         model=model,
         instructions="",
-        mesh=distributed.make_mesh({"data": -1, "model": 1}),
+        mesh=distributed.make_mesh({"data": -1, "tensor": 1}),
         workdir=tmp_path,
         feed=lambda mixture: lambda start: iter(()),
         made_from={},

@@ -241,7 +241,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(basics, tm
         ({"data.unfollowing_cap": -1}, "config.data.unfollowing_cap is -1; it should be 0"),
         ({"objective.temperature": 0.0}, "temperature is 0.0"),
         ({"data.batch_size": 24, "objective.chunk_size": 16}, "chunk_size 16 .* 24 .*; try 8, or"),
-        ({"mesh.data": 2, "mesh.model": 4, "objective.score_block": 1}, "block 1 .*; try 2, or"),
+        ({"mesh.data": 2, "mesh.tensor": 4, "objective.score_block": 1}, "block 1 .*; try 2, or"),
         ({"data.duplicates": "name"}, "'name' is not one of id, text, none"),
         ({"mesh.data": 3}, "does not fit 8 devices"),
     ],

@@ -159,8 +159,8 @@ def test_the_given_state_is_donated(learner):
 
 def test_sharded_parameters_train_as_copied_ones(small):
     results = []
-    for rules in ((), ((r"/kernel$", (None, "model")),)):
-        mesh = distributed.make_mesh({"data": 4, "model": 2})
+    for rules in ((), ((r"/kernel$", (None, "tensor")),)):
+        mesh = distributed.make_mesh({"data": 4, "tensor": 2})
         optimizer = optax.sgd(0.1)
         params = dual_encoder.init(CONFIG, jax.random.key(1))
         state, shardings = train_state.create(params, optimizer, mesh=mesh, rules=rules)

@@ -18,7 +18,7 @@ NARROW = T5Config(vocab_size=96, d_model=32, d_kv=8, d_ff=80, num_heads=8)  # as
 def settings(devices: int):
     """TART-full's rules, mesh, dropout, remat, scan and accumulation, in float32."""
     config = config_files.load("configs/train/tart_full.py").copy_and_resolve_references()
-    config.mesh.data, config.mesh.model = 1, devices
+    config.mesh.data, config.mesh.tensor = 1, devices
     config.optimizer.accumulation = 2
     # At the config's 1e-5, and after a warm-up's first 0, a step would change next to nothing.
     config.optimizer.warmup_steps, config.optimizer.peak_lr = 0, 2e-4
