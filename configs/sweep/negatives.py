@@ -4,7 +4,7 @@ The paper's Figure 7 in small (TART, 5.3): the same queries, steps and number of
 scripts/negatives.sh mines the examples and runs it.
 Hardware: 2 cores (busy); 72 minutes for the twelve models, before them 62 for scripts/negatives.sh
 up to the teacher's 1,050 examples. Observed on 2026-11-26, seeds 0 to 2, 80 steps of 10 queries,
-1,000 test queries of ten tasks, nDCG@10 closed; pooled over all ten, and paired difference to random:
+1,000 test queries of ten tasks, nDCG@10 closed; pooled over all, and paired difference to random:
 random 0.811; 0.795. hard 0.791 -0.020 [-0.026, -0.013]; 0.774 -0.021 [-0.027, -0.014]. denoised
 0.812 +0.001 [-0.002, 0.005]; 0.795 +0.001 [-0.003, 0.004]. denoised and unfollowing 0.810 -0.000
 [-0.004, 0.003]; 0.796 +0.001 [-0.003, 0.004]. Hard negatives as they are found do harm, most where
