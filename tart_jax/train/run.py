@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Trains, or goes on where `workdir` stopped: checkpoints, logs, `model`, result.json."""
-    mesh = distributed.make_mesh(config.mesh.to_dict())
+    mesh = distributed.make_mesh(dict(config.mesh))
     options.check(config, mesh)
     mixture = load_mixture(config)
     config = with_steps(config, mixture)

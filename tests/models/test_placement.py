@@ -26,7 +26,7 @@ RULES = {
 
 
 def rules(scan: bool, model: int = 4):
-    mesh = distributed.make_mesh({"data": 8 // model, "model": model})
+    mesh = distributed.make_mesh({"data": 8 // model, "tensor": model})
     return lambda params: sharding.from_rules(params, RULES[scan], mesh)
 
 
