@@ -69,7 +69,7 @@ class Encoder:
     """One tower of a dual encoder, ready to embed texts.
 
     The weights move to the device once: every Encoder over the same `Pretrained` shares them.
-    With a mesh whose axis is "data", the rows of each batch are spread over its devices.
+    With a mesh the rows of each batch are spread over its axes "data" and "fsdp".
     """
 
     def __init__(
@@ -101,9 +101,10 @@ class Encoder:
         # Tied towers are one: both sides then share the compiled programs too.
         self._compute_as: Tower = "document" if config.tied else tower
         self._mesh = mesh
-        devices = mesh.shape["data"] if mesh else 1
+        devices = sharding.batch_devices(mesh) if mesh else 1
         self._step = math.lcm(ROWS, devices)
-        self._in_blocks = devices == 1 and jax.default_backend() == "cpu"
+        on_one = mesh is None or mesh.size == 1
+        self._in_blocks = on_one and jax.default_backend() == "cpu"
         self._tokens_per_batch = tokens_per_batch or default_tokens_per_batch()
 
     @classmethod

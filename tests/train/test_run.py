@@ -265,6 +265,24 @@ def test_a_run_may_go_on_in_chunks_and_blocks(basics, tmp_path, monkeypatch):
     assert b == pytest.approx(a, rel=1e-5) and c != pytest.approx(a, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "then", [{"mesh.fsdp": 8}, {"mesh.data": 2, "mesh.fsdp": 2, "mesh.tensor": 2}]
+)
+def test_a_run_may_go_on_on_another_mesh(basics, dev_folder, tmp_path, monkeypatch, then):
+    values = basics | {"eval.directory": str(dev_folder), "eval.every": 2}
+    train(tmp_path / "a", values)
+    train_until(tmp_path / "b", values, monkeypatch, 2)
+    train(tmp_path / "b", values | {"mesh.data": 1} | then)
+    train(tmp_path / "c", values | {"objective.temperature": 0.06})
+    a, b, c = ([line for line in log_lines(tmp_path / name) if "loss" in line] for name in "abc")
+    a, b, c = ([line["loss"] for line in lines] for lines in (a, b, c))
+    assert b == pytest.approx(a, rel=1e-5) and c != pytest.approx(a, rel=1e-3)
+    scores = [
+        [line for line in log_lines(tmp_path / name) if "dev/nDCG@10" in line] for name in "ab"
+    ]
+    assert scores[0] == scores[1]
+
+
 def test_a_task_missing_from_the_instruction_table_is_refused(basics, tmp_path):
     table = tmp_path / "table.tsv"
     table.write_text("task\tintent\tdomain\tunit\tinstruction_1\nother\t\t\t\tfind\n")
