@@ -1,8 +1,10 @@
 """The encoders that a tower or a cross-encoder may stand on: BERT or T5, in one face."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -34,6 +36,29 @@ def check_scan(config: EncoderConfig, scan: bool) -> None:
 def positions(config: EncoderConfig) -> int | None:
     """The longest text it can read, in tokens; None: any."""
     return config.max_position_embeddings if isinstance(config, BertConfig) else None
+
+
+def first_layers(
+    config: EncoderConfig, params: Params, layers: int
+) -> tuple[EncoderConfig, Params]:
+    """The encoder without the layers after the first `layers`. InputError: it has not so many."""
+    name = "num_layers" if isinstance(config, T5Config) else "num_hidden_layers"
+    depth = getattr(config, name)
+    if not 1 <= layers <= depth:
+        raise InputError(f"layers is {layers}, the encoder has {depth}; it should be 1 to {depth}.")
+
+    def cut(tree: Any) -> Any:
+        if not isinstance(tree, Mapping):
+            return tree
+        return {key: first(x) if key == "layers" else cut(x) for key, x in tree.items()}
+
+    def first(stack: Mapping[Any, Any]) -> dict[Any, Any]:
+        if all(isinstance(key, int) for key in stack):
+            return {number: stack[number] for number in range(layers)}
+        return jax.tree.map(lambda stacked: stacked[:layers], dict(stack))
+
+    shorter: dict[str, Any] = {name: layers}
+    return dataclasses.replace(config, **shorter), cut(params)
 
 
 def config_from_hf(config: dict[str, Any]) -> EncoderConfig:

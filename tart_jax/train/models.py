@@ -1,6 +1,7 @@
 """What differs between training a dual encoder and a cross-encoder: loading, batches, export."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def load(
     normalize: bool | None,
     projection: int | None,
     tied: bool | None,
+    layers: int | None,
     num_labels: int | None,
     new_head: bool,
     dropout: float,
@@ -40,14 +42,11 @@ def load(
     kind: "dual" or "cross". shardings: where a cross-encoder's weights go as they are read, see
     `pretrained_cross.load`. InputError: an option that is set and belongs to the other kind.
     """
-    asked = {"pooling": pooling, "normalize": normalize, "projection": projection, "tied": tied}
-    other = {"num_labels": num_labels, "new_head": new_head or None}
-    for name, value in (asked if kind == "cross" else other).items():
-        if value is not None:
-            raise InputError(
-                f"config.model.{name} is {value}, but the objective trains a {kind} encoder, which"
-                " has no such thing; leave it out."
-            )
+    for_dual = dict(
+        pooling=pooling, normalize=normalize, projection=projection, tied=tied, layers=layers
+    )
+    for_cross = dict(num_labels=num_labels, new_head=new_head or None)
+    _refuse(kind, for_dual if kind == "cross" else for_cross)
     if kind == "cross":
         cross = pretrained_cross.load(
             source, num_labels=num_labels, new_head=new_head,
@@ -57,17 +56,35 @@ def load(
         config = dataclasses.replace(cross.config, encoder=encoder, dropout=dropout)
         return dataclasses.replace(cross, config=config)
     dual = pretrained.load(
-        source,
-        pooling=pooling,
-        normalize=normalize,
-        projection=projection,
-        tied=tied,
-        dtype=dtype,
-        remat=remat,
-        scan=scan,
-    )
+        source, pooling=pooling, normalize=normalize, projection=projection, tied=tied,
+        dtype=dtype, remat=remat, scan=scan,
+    )  # fmt: skip
+    dual = dual if layers is None else _shortened(dual, layers)
     encoder = _with_dropout(dual.config.encoder, dropout)
     return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
+
+
+def _refuse(kind: str, others: Mapping[str, Any]) -> None:
+    """InputError: an option of the other kind of model is set."""
+    for name, value in others.items():
+        if value is not None:
+            raise InputError(
+                f"config.model.{name} is {value}, but the objective trains a {kind} encoder, which"
+                " has no such thing; leave it out."
+            )
+
+
+def _shortened(model: Pretrained, layers: int) -> Pretrained:
+    encoder, params = model.config.encoder, {}
+    for name, tower in model.params.items():
+        encoder, kept = encoders.first_layers(model.config.encoder, tower["encoder"], layers)
+        params[name] = {**tower, "encoder": kept}
+    return dataclasses.replace(
+        model,
+        config=dataclasses.replace(model.config, encoder=encoder),
+        params=params,
+        weights_sha256=pretrained.params_sha256(params),
+    )
 
 
 def reading(

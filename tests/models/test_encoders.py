@@ -168,3 +168,26 @@ def test_a_t5_cross_encoder_reads_the_first_position_through_a_linear_layer(gate
     want = gated.hidden[:, 0] @ np.asarray(params["classifier"]["kernel"]) + [0.5, -0.25]
     np.testing.assert_allclose(logits[0], want, atol=1e-5)  # other order of float32 sums
     np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_the_first_layers_of_a_t5_are_kept_stacked_or_apart(t5_directory, gated, scan):
+    whole = load(t5_directory, scan=scan)
+    config, params = encoders.first_layers(
+        whole.config.encoder, whole.params["document"]["encoder"], 1
+    )
+    assert config == dataclasses.replace(whole.config.encoder, num_layers=1)
+    apart = load(t5_directory).params["document"]["encoder"]["stack"]["layers"][0]
+    kept = params["stack"]["layers"]
+    kept = jax.tree.map(lambda leaf: leaf[0], kept) if scan else kept[0]
+    jax.tree.map(np.testing.assert_array_equal, kept, apart)
+
+
+def test_the_first_layers_of_a_bert_are_kept_and_no_others(tiny, safetensors_directory):
+    whole = load(safetensors_directory).params["document"]["encoder"]
+    config, params = encoders.first_layers(tiny.config, whole, 1)
+    assert list(params["layers"]) == [0] and config.num_hidden_layers == 1
+    assert params["embeddings"]["tokens"] == whole["embeddings"]["tokens"]
+    for wrong in (0, tiny.config.num_hidden_layers + 1):
+        with pytest.raises(InputError, match=f"layers is {wrong}, the encoder has"):
+            encoders.first_layers(tiny.config, whole, wrong)

@@ -21,7 +21,7 @@ READING = dict(
 
 def load(kind: str, source, **changes):
     options = dict(
-        pooling=None, normalize=None, projection=None, tied=None, num_labels=None,
+        pooling=None, normalize=None, projection=None, tied=None, layers=None, num_labels=None,
         new_head=kind == "cross", dropout=0.25, dtype="float32", remat="none",
         scan=False,
     )  # fmt: skip
@@ -50,6 +50,7 @@ def test_dropout_reaches_every_place_that_has_one(dual, cross):
     [
         ("cross", {"pooling": "cls"}),
         ("cross", {"tied": True}),
+        ("cross", {"layers": 1}),
         ("cross", {"normalize": False}),
         ("dual", {"num_labels": 1}),
         ("dual", {"new_head": True}),
@@ -59,6 +60,13 @@ def test_an_option_of_the_other_kind_of_model_is_refused(kind, option, model_dir
     (name, value) = next(iter(option.items()))
     with pytest.raises(InputError, match=f"config.model.{name} is {value}, .* trains a {kind}"):
         load(kind, model_directory, **option)
+
+
+def test_a_dual_encoder_of_fewer_layers_is_another_model(model_directory, dual):
+    with pytest.raises(InputError, match="layers is 2, the encoder has 1"):
+        load("dual", model_directory, layers=2)
+    same = load("dual", model_directory, layers=1)
+    assert (same.config, same.weights_sha256) == (dual.config, dual.weights_sha256)
 
 
 def test_a_cross_encoder_without_a_head_is_refused_unless_a_new_one_is_asked_for(model_directory):
