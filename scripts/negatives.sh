@@ -2,7 +2,8 @@
 # Which negatives help: a teacher, two minings of the same queries, and the sweep that compares them.
 # usage: scripts/negatives.sh FOLDER_OF_COLLECTIONS     (in BEIR's layout; configs/prepare/real_tasks.py names them)
 # The encoder that mines is MiniLM as it comes, without instructions, as the paper mines with Contriever.
-# Every step is resumed or found done when the script is run again. Results: runs/negatives/sweep/report.md.
+# Every step is resumed or found done when the script is run again. Results: report.md in
+# runs/negatives/sweep, and in runs/negatives/one_task, where every batch is of one task.
 set -euo pipefail
 ROOT=${1:?usage: scripts/negatives.sh FOLDER_OF_COLLECTIONS}
 DATA=runs/real_tasks
@@ -27,4 +28,5 @@ mine hard teacher.py --config.teacher.model=
 mine denoised teacher.py --config.teacher.model=$RUN/cross_encoder/model
 for seeds in "(0,)" "(0,1)" "(0,1,2)"; do # a whole report after each seed
   tart-jax sweep --config=configs/sweep/negatives.py --workdir=$RUN/sweep --config.seeds="$seeds"
+  tart-jax sweep --config=configs/sweep/negatives.py:one_task --workdir=$RUN/one_task --config.seeds="$seeds"
 done

@@ -22,8 +22,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 BUDGET = (
-    "steps=80; data.batch_size=10; data.num_negatives=3; data.document_length=64;"
-    "optimizer.peak_lr=5e-5; optimizer.warmup_steps=8; eval.directory="
+    "steps=200; model.layers=3; data.batch_size=10; data.num_negatives=3; data.document_length=64;"
+    "optimizer.peak_lr=1e-4; optimizer.warmup_steps=20; eval.directory="
 )
 HARD = f"{BUDGET}; data.train=runs/negatives/hard/mined.jsonl"
 DENOISED = f"{BUDGET}; data.train=runs/negatives/denoised/mined.jsonl; data.hard_ratio=0.7"
@@ -31,13 +31,20 @@ DENOISED = f"{BUDGET}; data.train=runs/negatives/denoised/mined.jsonl; data.hard
 
 def get_config(arg: str = "") -> ConfigDict:
     default = runpy.run_path(str(Path(__file__).with_name("default.py")))["get_config"]
-    config = default(arg)
-    config.variants = (
-        f"random: {HARD}; data.hard_ratio=0.0",
-        f"hard: {HARD}; data.hard_ratio=0.7; data.unfollowing_cap=0",
-        f"denoised: {DENOISED}; data.unfollowing_cap=0",
-        f"denoised and unfollowing: {DENOISED}",
-    )
+    config = default("" if arg == "one_task" else arg)
+    if arg == "one_task":
+        denoised = f"{DENOISED}; data.homogeneous=True"
+        config.variants = (
+            f"denoised: {denoised}; data.unfollowing_cap=0",
+            f"denoised and unfollowing: {denoised}",
+        )
+    else:
+        config.variants = (
+            f"random: {HARD}; data.hard_ratio=0.0",
+            f"hard: {HARD}; data.hard_ratio=0.7; data.unfollowing_cap=0",
+            f"denoised: {DENOISED}; data.unfollowing_cap=0",
+            f"denoised and unfollowing: {DENOISED}",
+        )
     if arg != "quicktest":
         config.max_queries = 100
         config.max_documents = 600
