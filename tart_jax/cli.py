@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from tart_jax import __version__, config, processes
+from tart_jax import __version__, compilation, config, processes
 from tart_jax.types import DivergedError, EndedError, InputError
+
+log = logging.getLogger(__name__)
 
 
 class Command(NamedTuple):
@@ -132,6 +134,8 @@ def dispatch(argv: Sequence[str]) -> None:
         return
     with recorded(settings, Path(workdir), ["tart-jax", *argv]):
         run(settings, Path(workdir))
+    if (sentence := compilation.summary()) and not processes.several():
+        log.info(sentence)
 
 
 @contextlib.contextmanager
@@ -153,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The console script: 0, 2 for bad input (one sentence on stderr), 130 when interrupted."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("tart_jax").setLevel(logging.INFO)
+    compilation.keep(os.environ)
     return processes.leave(_status(sys.argv[1:] if argv is None else argv))
 
 

@@ -17,8 +17,8 @@ Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 # divided by their outputs, its last ones by their inputs, so that one sum joins the devices. The
 # table of tokens goes by its rows: were it divided by width, so would be all that is between the
 # layers, and on a mesh of three axes XLA computes some of that wrong (jax 0.10.2, few rows each).
-BY_OUTPUT = re.compile(r"\b(query|key|value|up|gate)/(kernel|bias)$")
-BY_INPUT = re.compile(r"\b(output|down)/kernel$|\btokens/embedding$")
+BY_OUTPUT = re.compile(r"\b(query|key|value|up|gate)/(kernel|bias|lora_b)$")
+BY_INPUT = re.compile(r"\b(output|down)/(kernel|lora_a)$|\btokens/embedding$")
 STACKED = re.compile(r"\blayers/(?!\d)")  # the first dimension is the layers', which a scan takes
 
 

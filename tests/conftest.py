@@ -15,6 +15,10 @@ SKIPPED = "skipped for want of real collections"
 skipped_for_data: list[str] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=10, help="of tests/test_kills.py, in all")
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)

@@ -59,7 +59,9 @@ def test_every_key_is_read_by_its_stage(stage, path):
         return ROOT / Path(*module.split(".")).with_suffix(".py")
 
     settings = config.load(str(path))
-    text = source(COMMANDS[stage].module).read_text("utf-8")
+    module = source(COMMANDS[stage].module)
+    beside = module.with_name("build.py")
+    text = "".join(path.read_text("utf-8") for path in (module, beside) if path.is_file())
     taken: set[str] = {"builder"} if "builder" in settings else set()
     if "builder" in settings:  # its `run` is called with every other key
         taken |= parameters(source(prepare.BUILDERS[settings.builder]))

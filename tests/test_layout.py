@@ -9,8 +9,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tart_jax"
 # Each may import only from those before it; names in one tuple do not see each other.
 ORDER = [
-    ("types",), ("io",), ("config",), ("processes",), ("distributed",), ("sharding",), ("plots",),
-    ("tables",), ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",),
+    ("types",), ("io",), ("config",), ("processes",),
+    ("compilation", "hardware"), ("distributed",), ("sharding",), ("plots",), ("tables",),
+    ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",),
     ("search",),
     ("mine", "evaluate"),
     ("train",), ("report", "serve"), ("api",), ("demo",), ("cli",),

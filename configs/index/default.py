@@ -26,6 +26,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.seed = 0  # of the training sample
     config.verify = True  # check each embedding shard against the manifest's sha256 first
     config.gpu = False  # train and fill the index on the GPUs (needs faiss-gpu)
+    config.on_disk = False  # IVF: the lists grow and stay on disk, for corpora larger than memory
     config.k1 = 1.2  # BM25: how soon a repeated word stops counting
     config.b = 0.75  # BM25: how far long documents are held back, 0 to 1
     if arg == "quicktest":

@@ -8,7 +8,10 @@ Command: M=multitask-derived
              --config.tasks="('climate-fever=$M/climate-fever-evidence', 'pubmedqa=$M/pubmedqa',
                               'scitldr=$M/scitldr-abstract2tldr', 'squad=$M/squad-dev-subset')"
          tart-jax rounds --config=configs/rounds/real_tasks.py --workdir=runs/rounds
-Hardware: 2 cores. Observed: not run.
+Hardware: 2 cores (busy), 27 minutes. Observed on 2026-11-26, seed 0, 80 steps of 12 queries, 4,622
+examples; dev set of 200 queries, 4,000 documents: R-precision 0.663, after one round 0.668, after
+two 0.670; nDCG@10 0.769, 0.768, 0.771. Each round mined 3.4 documents an example (one seed, no
+interval: such differences may be chance).
 """
 
 import runpy

@@ -16,6 +16,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.steps = 1_000  # updates
     config.epochs = 0.0  # passes over the data, instead of steps; 0: steps decides
     config.prng = "threefry2x32"  # random bits of dropout: or rbg, unsafe_rbg (no faster on CPU)
+    config.compile_once = False  # a step compiled again, as a shape changed, ends the run
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices the batch is divided over; -1: those that are left
     config.mesh.fsdp = 1  # devices the batch and the state are divided over: less memory
@@ -36,6 +37,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.dtype = "float32"  # of matrix products: float32 or bfloat16
     config.model.scan = False  # T5: layers stacked, so that a deep one compiles as fast as one
     config.model.remat = "none"  # recompute to save memory: none, dots (some) or layer (most)
+
+    config.frozen = ()  # regexes on the paths of parameters that are not trained; (): all are
+    config.lora = ConfigDict()  # narrow matrices are trained beside the encoder's, which stay
+    config.lora.rank = 0  # width of the narrow ones; 0: no LoRA, everything is trained
+    config.lora.alpha = 16.0  # their product counts alpha / rank times
+    config.lora.targets = (r"attention/(query|value)/kernel",)  # regexes: which matrices get them
 
     config.data = ConfigDict()
     config.data.train = "train.jsonl"  # examples: files, TFDS folders, folders of them; "a,b,..."

@@ -5,7 +5,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,10 +13,11 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from tart_jax import sharding
+from tart_jax import compilation, sharding
 from tart_jax.data import tokenization
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import dual_encoder, encoders
+from tart_jax.encode.meter import Meter
+from tart_jax.models import dual_encoder, encoders, flops
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.types import InputError
@@ -27,34 +27,6 @@ Tower = Literal["query", "document"]
 ROWS = 8  # batches have a multiple of this many rows, so that small ones add few shapes
 TOKENIZED_AT_ONCE = 1024  # texts
 IN_FLIGHT = 2  # batches on the device while the next is prepared
-
-
-@dataclass
-class Meter:
-    """What an encoder or a scorer has done, in its own unit.
-
-    slots: the tokens computed, padding included.
-    """
-
-    unit: str
-    count: int = 0
-    tokens: int = 0
-    slots: int = 0
-    seconds: float = 0.0
-
-    @property
-    def padding(self) -> float:
-        """The share of computed tokens that was padding, 0 to 1."""
-        return 1 - self.tokens / self.slots if self.slots else 0.0
-
-    def rates(self) -> dict[str, str]:
-        """Units/s, tokens/s and the padding share, for a progress bar."""
-        seconds = max(self.seconds, 1e-9)
-        return {
-            f"{self.unit}/s": f"{self.count / seconds:.1f}",
-            "tokens/s": f"{self.tokens / seconds:,.0f}",
-            "padding": f"{self.padding:.1%}",
-        }
 
 
 class Parts(NamedTuple):
@@ -92,7 +64,9 @@ class Encoder:
         self.dims: int = config.dims
         self.tower = tower
         self.max_length = max_length
-        self.meter = Meter("documents")
+        self.meter = Meter("documents", devices=mesh.size if mesh else 1)
+        self._encoder = config.encoder
+        compilation.count()  # from now on
         if isinstance(model, Pretrained):
             model.params = jax.device_put(model.params, sharding.replicated(mesh) if mesh else None)
         self._params = model.params
@@ -119,7 +93,16 @@ class Encoder:
     ) -> Float[np.ndarray, "n d"]:
         """Embeddings in the order of the texts. `on_batch(rows)` is called as batches come back."""
         start = time.perf_counter()
-        rows = self._tokenize(texts)
+        rows = self.tokenize(texts)
+        self.meter.waited += time.perf_counter() - start
+        self.meter.seconds += time.perf_counter() - start
+        return self.embed(rows, on_batch=on_batch)
+
+    def embed(
+        self, rows: Sequence[np.ndarray], *, on_batch: Callable[[int], Any] | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """`encode` of texts that `tokenize` was given."""
+        start = time.perf_counter()
         embeddings = np.empty((len(rows), self.dims), np.float32)
         pending: deque[tuple[np.ndarray, Array]] = deque()
 
@@ -133,7 +116,9 @@ class Encoder:
             if on_batch:
                 on_batch(len(where))
 
-        for where, length, padded_rows in self._batches(np.array([len(row) for row in rows], int)):
+        lengths = np.array([len(row) for row in rows], int)
+        self.meter.flops += flops.forward(self._encoder, lengths)
+        for where, length, padded_rows in self._batches(lengths):
             batch = [rows[index] for index in where]
             self.meter.tokens += sum(map(len, batch))
             self.meter.slots += padded_rows * length
@@ -144,7 +129,10 @@ class Encoder:
             collect()
         return embeddings
 
-    def _tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The token ids of each text, cut. It needs no device, and may run in another thread
+        while no one else uses the tokenizer, which keeps the last length that it was given.
+        """
         rows: list[np.ndarray] = []
         for begin in range(0, len(texts), TOKENIZED_AT_ONCE):
             block = texts[begin : begin + TOKENIZED_AT_ONCE]

@@ -6,10 +6,13 @@ Of several processes each encodes whole shards, on its own devices and without t
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -22,6 +25,7 @@ from tart_jax.models import pretrained
 from tart_jax.types import Document, InputError
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -73,9 +77,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def encode_shards(
     writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document], count: int
 ) -> None:
-    """Encodes what the writer lacks, one shard of texts in memory at a time.
+    """Encodes what the writer lacks, with two shards of texts in memory at a time.
 
-    Of several processes each takes its own shards, the same ones however many are done already.
+    While one is computed, the next is read and tokenized. Of several processes each takes its own
+    shards, the same ones however many are done already.
     """
     start = time.perf_counter()
     index, processes = distributed.process()
@@ -86,24 +91,52 @@ def encode_shards(
             progress.update(rows)
             progress.set_postfix(encoder.meter.rates(), refresh=False)
 
-        for shard in range(writer.num_shards):
-            block = list(islice(documents, writer.shard_size))
-            if shard % processes != index or writer.is_done(shard):
+        coming = _one_ahead(_tokenized(writer, encoder, documents))
+        waiting = time.perf_counter()
+        for shard, block, rows in coming:
+            if rows is None:
                 progress.update(len(block))
-                continue
-            texts = [document.contents() for document in block]
-            embeddings = encoder.encode(texts, on_batch=on_batch)
-            writer.write(shard, [document.doc_id for document in block], embeddings)
+            else:
+                waited = time.perf_counter() - waiting
+                encoder.meter.waited += waited
+                encoder.meter.seconds += waited
+                writer.write(shard, block, encoder.embed(rows, on_batch=on_batch))
+            waiting = time.perf_counter()
     writer.finish()
     meter = encoder.meter
     logger.info(
-        "Encoded %s of %s documents%s in %.0f s (%s/s, %s of the tokens padding): %d shards in %s",
+        "Encoded %s of %s documents%s in %.0f s (%s): %d shards in %s",
         f"{meter.count:,}",
         f"{count:,}",
         f" (process {index} of {processes})" if processes > 1 else "",
         time.perf_counter() - start,
-        meter.rates()["documents/s"],
-        meter.rates()["padding"],
+        ", ".join(f"{value} {name}" for name, value in meter.rates().items()),
         writer.num_shards,
         writer.directory,
     )
+
+
+def _tokenized(
+    writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document]
+) -> Iterator[tuple[int, list[str], list[np.ndarray] | None]]:
+    """(shard, ids, tokens) of each shard; None for tokens where this process has nothing to do."""
+    index, processes = distributed.process()
+    for shard in range(writer.num_shards):
+        block = list(islice(documents, writer.shard_size))
+        ids = [document.doc_id for document in block]
+        others = shard % processes != index or writer.is_done(shard)
+        yield (
+            shard,
+            ids,
+            None if others else encoder.tokenize([document.contents() for document in block]),
+        )
+
+
+def _one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, the next one made in a thread while one is worked on."""
+    end: Any = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item

@@ -1,6 +1,7 @@
 """FAISS indexes of any factory string, on CPU or, with faiss-gpu, on GPU."""
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tart_jax.index.base import checked, ordered
 from tart_jax.types import InputError
 
 FILE = "index.faiss"
+LISTS = "index.ivfdata"  # the inverted lists of an index that is larger than memory
 
 
 def _faiss() -> Any:
@@ -46,6 +48,7 @@ class FaissIndex:
             ) from error
         self._index = _to_gpu(index) if gpu else index
         self._gpu = gpu
+        self._lists: Path | None = None
 
     @property
     def count(self) -> int:
@@ -73,6 +76,41 @@ class FaissIndex:
     def add(self, embeddings: Float[np.ndarray, "n d"]) -> None:
         self._index.add(_vectors(embeddings, self.dims))
 
+    def fill_on_disk(
+        self,
+        shards: Iterable[Float[np.ndarray, "n d"]],
+        folder: Path,
+        *,
+        block_size: int,
+        on_rows: Callable[[int], Any] = lambda rows: None,
+    ) -> None:
+        """Adds everything with one shard's lists in memory; they end in one file, read as needed.
+
+        folder: empty, for an index file of each shard and for the lists, which `save` moves away.
+        InputError: an index without inverted lists, or on GPUs.
+        """
+        faiss = _faiss()
+        if self._gpu or faiss.try_extract_index_ivf(self._index) is None:
+            raise InputError(
+                f"on_disk=True is for inverted lists on the host, such as IVF4096,PQ32 with"
+                f" gpu=False; the factory is {self.factory}, gpu={self._gpu}."
+            )
+        files, before = [], 0
+        for number, shard in enumerate(shards):
+            part = faiss.clone_index(self._index)
+            for begin in range(0, len(shard), block_size):
+                block = _vectors(shard[begin : begin + block_size], self.dims)
+                # FAISS's own shift of ids (1.15) is wrong where shards differ in size.
+                part.add_with_ids(block, np.arange(before, before + len(block)))
+                before += len(block)
+                on_rows(len(block))
+            files.append(str(folder / f"{number}.faiss"))
+            faiss.write_index(part, files[-1])
+        from faiss.contrib.ondisk import merge_ondisk
+
+        merge_ondisk(self._index, files, str(folder / LISTS))
+        self._lists = folder / LISTS
+
     def search(
         self, queries: Float[np.ndarray, "b d"], k: int
     ) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
@@ -97,19 +135,26 @@ class FaissIndex:
         index = faiss.index_gpu_to_cpu(self._index) if self._gpu else self._index
         with io.writing(directory / FILE) as aside:
             faiss.write_index(index, str(aside))
+        if self._lists is None:
+            (directory / LISTS).unlink(missing_ok=True)
+        else:
+            self._lists = self._lists.replace(directory / LISTS)
 
     @classmethod
     def load(cls, directory: Path, factory: str, *, gpu: bool = False) -> "FaissIndex":
         faiss = _faiss()
         path = io.existing(directory / FILE, "index file")
         try:
-            index = faiss.read_index(str(path))
+            # lists on disk are those beside the file, wherever they were when it was written
+            flags = faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY
+            index = faiss.read_index(str(path), flags)
         except RuntimeError as error:
             raise InputError(
                 f"{path} is not a whole FAISS index ({_reason(error)}); build it again."
             ) from error
         loaded = cls.__new__(cls)
         loaded.factory, loaded.dims, loaded._gpu = factory, index.d, gpu
+        loaded._lists = None
         loaded._index = _to_gpu(index) if gpu else index
         return loaded
 

@@ -1,6 +1,7 @@
 """Stage `index`: embeddings to an exact or a FAISS index, or a corpus to a BM25 index."""
 
 import logging
+import shutil
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tart_jax.index.faiss_index import FaissIndex
 from tart_jax.types import InputError
 
 logger = logging.getLogger(__name__)
+PARTS = ".parts"  # of an index that is made on disk, while it is made
 # What an index takes over from the embeddings, so that search can tell whether they fit a model.
 CARRIED = ("weights_sha256", "tokenizer", "source", "format", "pooling", "normalize", "dims")
 
@@ -46,6 +48,7 @@ def _vectors(config: ConfigDict, workdir: Path) -> int:
         seed=config.seed,
         verify=config.verify,
         gpu=config.gpu,
+        aside=workdir / PARTS if config.on_disk else None,
     )
     description = {
         "factory": config.factory,
@@ -58,6 +61,7 @@ def _vectors(config: ConfigDict, workdir: Path) -> int:
         **{name: embeddings.manifest[name] for name in CARRIED},
     }
     store.save(workdir, index, embeddings.ids, description)
+    shutil.rmtree(workdir / PARTS, ignore_errors=True)
     return index.count
 
 
@@ -71,12 +75,27 @@ def build(
     seed: int = 0,
     verify: bool = True,
     gpu: bool = False,
+    aside: Path | None = None,
 ) -> ExactIndex | FaissIndex:
-    """An index over all embeddings: trained on a sample where needed, added in blocks."""
+    """An index over all embeddings: trained on a sample where needed, added in blocks.
+
+    aside: a folder for an index that grows on disk, see `FaissIndex.fill_on_disk`; what stands
+    there is removed. InputError: not a FAISS index.
+    """
     index = store.create(factory, embeddings.dims, dtype=dtype, gpu=gpu)
     if isinstance(index, FaissIndex) and index.needs_training:
         index.train(embeddings.sample(train_size, seed=seed))
     with tqdm(total=embeddings.count, unit="doc", desc="index", disable=None) as progress:
+        if aside is not None:
+            if not isinstance(index, FaissIndex):
+                raise InputError(
+                    f"on_disk=True is for FAISS; {factory} is read from disk as it is."
+                )
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            shards = embeddings.shards(verify=verify)
+            index.fill_on_disk(shards, aside, block_size=block_size, on_rows=progress.update)
+            return index
         for shard in embeddings.shards(verify=verify):
             for begin in range(0, len(shard), block_size):
                 block = shard[begin : begin + block_size]

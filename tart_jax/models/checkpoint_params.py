@@ -24,7 +24,7 @@ Tensors = dict[str, np.ndarray]
 TABLE, ALIAS = names_t5.EMBEDDINGS, names_t5.ALIASES[0]
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """A parameter: its key, its path, with the layer apart where layers may be stacked."""
 
     key: str
@@ -64,7 +64,7 @@ def read(
     shapes = _shapes(config)
     params: dict[str, Any] = {}
     matched, missing, misshaped = [], [], []
-    for entry in (x for x in _entries(layout, config) if x.path[0] not in fresh):
+    for entry in (x for x in entries(layout, config) if x.path[0] not in fresh):
         key = found.pop(entry.key, None)
         if key is None:
             missing.append(entry.key)
@@ -99,10 +99,10 @@ def write(params: Mapping[str, Any], layout: Layout, config: Config) -> Tensors:
     if isinstance(config, DualEncoderConfig) and config.tied and "query" in layout.towers:
         params = {"query": params["document"], "document": params["document"]}
     tensors = {}
-    for entry in _entries(layout, config):
-        value, layer = _get(params, entry.numbered), None
+    for entry in entries(layout, config):
+        value, layer = get(params, entry.numbered), None
         if value is None:  # the layers are stacked
-            value, layer = _get(params, entry.path), entry.layer
+            value, layer = get(params, entry.path), entry.layer
         array = np.asarray(placement.to_host(value, layer), np.float32)
         tensors[entry.key] = np.ascontiguousarray(array.T if entry.transposed else array)
     return tensors
@@ -110,7 +110,7 @@ def write(params: Mapping[str, Any], layout: Layout, config: Config) -> Tensors:
 
 def keys(layout: Layout, config: Config) -> list[str]:
     """The key of every parameter of the model."""
-    return [entry.key for entry in _entries(layout, config)]
+    return [entry.key for entry in entries(layout, config)]
 
 
 def _check_fits(layout: Layout, config: Config) -> None:
@@ -131,7 +131,7 @@ def _check_fits(layout: Layout, config: Config) -> None:
         )
 
 
-def _entries(layout: Layout, config: Config) -> Iterator[_Entry]:
+def entries(layout: Layout, config: Config) -> Iterator[Entry]:
     """Every parameter of the model."""
     if isinstance(config, CrossEncoderConfig):
         prefix = layout.towers["document"]
@@ -146,18 +146,18 @@ def _entries(layout: Layout, config: Config) -> Iterator[_Entry]:
             yield from _linear(layout.projections[tower], (tower, "projection"))
 
 
-def _encoder(prefix: str, path: Path, config: EncoderConfig) -> Iterator[_Entry]:
+def _encoder(prefix: str, path: Path, config: EncoderConfig) -> Iterator[Entry]:
     if isinstance(config, BertConfig):
         for name, inner, transposed in names_bert.names(config):
-            yield _Entry(prefix + name, (*path, *inner), None, transposed)
+            yield Entry(prefix + name, (*path, *inner), None, transposed)
         return
     for name, inner, layer, transposed in names_t5.names(config, encoder_only=True):
-        yield _Entry(prefix + name, (*path, *inner), layer, transposed)
+        yield Entry(prefix + name, (*path, *inner), layer, transposed)
 
 
-def _linear(prefix: str, path: Path) -> Iterator[_Entry]:
-    yield _Entry(f"{prefix}weight", (*path, "kernel"), None, True)
-    yield _Entry(f"{prefix}bias", (*path, "bias"), None, False)
+def _linear(prefix: str, path: Path) -> Iterator[Entry]:
+    yield Entry(f"{prefix}weight", (*path, "kernel"), None, True)
+    yield Entry(f"{prefix}bias", (*path, "bias"), None, False)
 
 
 def _ignored(
@@ -209,20 +209,20 @@ def _shapes(config: Config) -> dict[Path, tuple[int, ...]]:
     return {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
 
 
-def _theirs(shape: tuple[int, ...], entry: _Entry) -> list[int]:
+def _theirs(shape: tuple[int, ...], entry: Entry) -> list[int]:
     return list(shape[::-1] if entry.transposed else shape)
 
 
 def _place(
     params: dict[Any, Any],
-    entry: _Entry,
+    entry: Entry,
     stacked: tuple[int, ...] | None,
     value: np.ndarray,
     shardings: Any,
 ) -> None:
     """Puts a parameter at its path. stacked: the shape of all layers, where they are one array."""
     path = entry.numbered if stacked is None else entry.path
-    where = None if shardings is None else _get(shardings, path)
+    where = None if shardings is None else get(shardings, path)
     for part in path[:-1]:
         params = params.setdefault(part, {})
     name, layer = path[-1], entry.layer
@@ -238,7 +238,7 @@ def _place(
         params[name] = placement.with_layer(params.get(name), stacked, layer, value, where)
 
 
-def _get(tree: Any, path: Path) -> Any:
+def get(tree: Any, path: Path) -> Any:
     """The leaf at a path, None where its layer has no number of its own."""
     for part in path:
         if isinstance(part, int) and part not in tree:

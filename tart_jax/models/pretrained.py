@@ -12,7 +12,7 @@ import numpy as np
 from tart_jax import io
 from tart_jax.data import hub, tokenization
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import encoders, sentence_modules, weights
+from tart_jax.models import adapter, encoders, sentence_modules, weights
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.export import export
@@ -76,13 +76,17 @@ def load(
 ) -> Pretrained:
     """Loads a model without PyTorch.
 
-    source: a directory in Hugging Face's, sentence-transformers' or our layout; a `.pth`, `.bin` or
-    `.safetensors` file with config and tokenizer beside it; a hub id; or `package:NAME`.
+    source: a directory in Hugging Face's, sentence-transformers' or our layout, or of a LoRA
+    adapter (PEFT's, see `models.adapter`), which names the model that it changes; a `.pth`, `.bin`
+    or `.safetensors` file with config and tokenizer beside it; a hub id; or `package:NAME`.
     pooling, normalize, projection, tied: None is what the directory says, else mean, not
     normalised, none, tied. A projection the directory lacks starts at random, with a warning; two
     towers from one start as copies. dtype, remat: see `BertEncoder`; scan: see `T5Encoder`.
     InputError: anything missing, misshaped or not understood; nothing else starts at random.
     """
+    form: dict[str, Any] = {"dtype": dtype, "remat": remat, "scan": scan}
+    if adapter.base(source):
+        return _adapted(Path(source), pooling, normalize, projection, tied, form)
     directory, file = _locate(source)
     card = Card.read(directory)
     apart = card is not None and not card.tied
@@ -98,20 +102,48 @@ def load(
         normalize=modules.normalize if normalize is None else normalize,
         projection=_projection_width(projection, modules, source),
         tied="query" not in towers if tied is None else tied,
-        dtype=dtype,
-        remat=remat,
-        scan=scan,
+        **form,
     )
     tokenizer = _tokenizer(modules.encoder, document.encoder, source)
     return Pretrained(
         config=config,
         params=(params := _params(towers, config)),
         format=card.format if card else _guessed_format(document.encoder, modules, tokenizer),
-        format_known=card is not None,
-        tokenizer=tokenizer,
+        format_known=card is not None, tokenizer=tokenizer,
+        weights_sha256=params_sha256(params), source=str(source), ignored=document.ignored,
+    )  # fmt: skip
+
+
+def _adapted(
+    directory: Path,
+    pooling: str | None,
+    normalize: bool | None,
+    projection: int | None,
+    tied: bool | None,
+    form: dict[str, Any],
+) -> Pretrained:
+    """The base of an adapter with the adapter in it; form: dtype, remat, scan."""
+    card = Card.read(directory)
+    if card is not None:
+        pooling, tied = pooling or card.pooling, card.tied if tied is None else tied
+        normalize = card.normalize if normalize is None else normalize
+    model = load(
+        adapter.base(directory) or "", pooling=pooling, normalize=normalize, projection=projection,
+        tied=tied, **form,
+    )  # fmt: skip
+    apart = (directory / "query").is_dir()
+    folders = {tower: directory / tower if apart else directory for tower in model.params}
+    params = {
+        tower: adapter.merge_tower(folder, model.params[tower], model.config)
+        for tower, folder in folders.items()
+    }
+    return dataclasses.replace(
+        model,
+        params=params,
+        format=card.format if card else model.format,
+        format_known=card is not None or model.format_known,
         weights_sha256=params_sha256(params),
-        source=str(source),
-        ignored=document.ignored,
+        source=str(directory),
     )
 
 

@@ -11,6 +11,7 @@ from tart_jax import io
 from tart_jax.data import hub, tokenization
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.models import (
+    adapter,
     checkpoint_layouts,
     checkpoint_params,
     cross_encoder,
@@ -84,7 +85,8 @@ def load(
     """Loads a cross-encoder without PyTorch.
 
     source: a directory of Hugging Face's BertForSequenceClassification, of sentence-transformers'
-    CrossEncoder, of TART-full or of ours; a weight file with config and tokenizer beside it; a hub
+    CrossEncoder, of TART-full or of ours, or of a LoRA adapter (PEFT's, see `models.adapter`),
+    which names the model that it changes; a weight file with config and tokenizer beside it; a hub
     id; or `package:NAME`. Of two logits the second must be "relevant".
     new_head: take the encoder of any BERT or T5, and start its classifier (and its pooler, where
     BERT has none) at random, with a warning; num_labels is then 2 unless given. separator: see
@@ -93,6 +95,8 @@ def load(
     that the host never holds the model; None: numpy, on the host.
     InputError: anything missing, misshaped or not understood; nothing else starts at random.
     """
+    if adapter.base(source):
+        return _adapted(Path(source), dtype=dtype, remat=remat, scan=scan)
     directory, file = locate(source, PATTERNS)
     if new_head and (directory / sentence_modules.MODULES).is_file():
         directory = sentence_modules.read(directory).encoder
@@ -107,6 +111,26 @@ def load(
         remat=remat,
         scan=scan,
         shardings=shardings,
+    )
+
+
+def _adapted(directory: Path, **form: Any) -> PretrainedCross:
+    """The base of an adapter with the adapter in it, all on the host; form: dtype, remat, scan."""
+    labels = adapter.labels(directory)
+    model = load(
+        adapter.base(directory) or "", num_labels=labels, new_head=labels is not None, **form
+    )
+    kind = "t5" if isinstance(model.config.encoder, T5Config) else "bert"
+    layout = next(x for x in checkpoint_layouts.LAYOUTS if x.cross and x.encoder == kind)
+    params = adapter.merge(directory, model.params, layout, model.config)
+    said = cross_format.read(directory)
+    return dataclasses.replace(
+        model,
+        params=params,
+        format=said or model.format,
+        format_known=said is not None or model.format_known,
+        weights_sha256=weights.params_sha256(params),
+        source=str(directory),
     )
 
 

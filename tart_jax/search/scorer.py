@@ -17,8 +17,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from tart_jax import sharding
 from tart_jax.data import tokenization
-from tart_jax.encode.encoder import IN_FLIGHT, ROWS, TOKENIZED_AT_ONCE, Meter, bucket
-from tart_jax.models import cross_encoder
+from tart_jax.encode.encoder import IN_FLIGHT, ROWS, TOKENIZED_AT_ONCE, bucket
+from tart_jax.encode.meter import Meter
+from tart_jax.models import cross_encoder, flops
 from tart_jax.models.bert import BertConfig
 from tart_jax.models.pretrained_cross import PretrainedCross
 from tart_jax.models.seq2seq_scorer import PretrainedT5
@@ -58,7 +59,7 @@ class BucketScorer(abc.ABC):
     ):
         self.max_length = max_length
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch()
-        self.meter = Meter("pairs")
+        self.meter = Meter("pairs", devices=mesh.size if mesh else 1)
         self.shapes: set[tuple[int, ...]] = set()  # rows, then padded lengths
         model.params = jax.tree.map(functools.partial(_on_device, mesh=mesh), model.params)
         self._params = model.params
@@ -81,6 +82,8 @@ class BucketScorer(abc.ABC):
         rows: list[Row] = []
         for begin in range(0, len(pairs), TOKENIZED_AT_ONCE):
             rows += self._encode(pairs[begin : begin + TOKENIZED_AT_ONCE])
+        self.meter.waited += time.perf_counter() - start
+        self.meter.flops += self._flops(rows)
         scores = np.empty(len(rows), np.float32)
         pending: deque[tuple[np.ndarray, Callable[[], np.ndarray]]] = deque()
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -105,6 +108,10 @@ class BucketScorer(abc.ABC):
     @abc.abstractmethod
     def _run(self, batch: list[Row], *shape: int) -> Array:
         """Starts the scores of a batch, padded to (rows, length, ...) as `_plan` has it."""
+
+    def _flops(self, rows: Sequence[Row]) -> float:
+        """See `Meter`; 0: not counted."""
+        return 0.0
 
     def _size(self, row: Row) -> int:
         """The tokens computed for a pair."""
@@ -181,9 +188,13 @@ class CrossScorer(BucketScorer):
         super().__init__(model, max_length=max_length, tokens_per_batch=tokens_per_batch, mesh=mesh)
         self._start = model.format.start_token
         self._graphdef = cross_encoder.graphdef(config)
+        self._config = config.encoder
 
     def _encode(self, pairs: Sequence[Pair]) -> Sequence[Row]:
         return self._tokenizer.encode_pairs(pairs, self.max_length, start=self._start)
+
+    def _flops(self, rows: Sequence[Row]) -> float:
+        return flops.forward(self._config, np.array([len(row[0]) for row in rows]))
 
     def _run(self, batch: list[Row], *shape: int) -> Array:
         rows, length = shape

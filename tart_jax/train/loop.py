@@ -1,27 +1,30 @@
 """The training loop, with logging, evaluation and checkpoints beside it."""
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
-from tart_jax import distributed, io, sharding
+from tart_jax import compilation, distributed, io, sharding
 from tart_jax.checkpoints import Checkpoints, refuse_other_run
 from tart_jax.data.batching import Batch
-from tart_jax.models import weights
+from tart_jax.models import flops, weights
 from tart_jax.train import dev, models
 from tart_jax.train import state as train_state
 from tart_jax.train.interruption import Interruption
 from tart_jax.train.metrics import LateMetrics, MetricLog
 from tart_jax.train.models import Model
+from tart_jax.train.objectives import Metrics
 from tart_jax.train.progress import Progress
 from tart_jax.train.refresh import Feed, Refresh
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step
+from tart_jax.train.trainable import ALL, Trainable
 from tart_jax.types import DivergedError
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ class Setup(NamedTuple):
     feed: the batches before any mining. score(params): what the dev set says
     of them, named `dev/...` and `BEST` among them; None without a dev set. identity: see
     `checkpoints.refuse_other_run`. refresh: what mines the negatives anew; None: nothing does.
+    trainable: what the step updates. compile_once: a step that compiles again is an error.
     """
 
     workdir: Path
@@ -46,6 +50,8 @@ class Setup(NamedTuple):
     key: jax.Array
     identity: dict[str, Any]
     refresh: Refresh | None = None
+    trainable: Trainable = ALL
+    compile_once: bool = False
 
     @property
     def source(self) -> Feed:
@@ -59,7 +65,7 @@ class Setup(NamedTuple):
     def refreshed(self, step: int, params: Any) -> Iterator[Batch]:
         """The batches after update `step`, whose negatives are mined now with these params."""
         assert self.refresh is not None
-        self.refresh(step, params)
+        self.refresh(step, self.trainable.merged(params))
         return self.batches(step)
 
 
@@ -118,8 +124,7 @@ def train(
     with (
         MetricLog(setup.workdir, start=start, tensorboard=tensorboard, write=main) as lines,
         Progress(
-            start=start, steps=cadence.steps, show=main,
-            parts=sharding.batch_part(setup.mesh)[1], earlier=earlier.totals,
+            start=start, steps=cadence.steps, show=main, earlier=earlier.totals, **_shares(setup)
         ) as progress,
         Interruption() as interruption,
         _naming_queries(setup),
@@ -133,7 +138,7 @@ def train(
                     feed = setup.refreshed(step - 1, state.params)
             with progress.waiting():
                 batch = next(feed)
-            state, metrics = setup.step(state, sharding.to_global(batch, rows), setup.key)
+            state, metrics = _updated(setup, state, batch, rows, first=step == start + 1)
             progress.count(batch)
             report(late.push(step, metrics))
             if step == start + 1:
@@ -146,6 +151,26 @@ def train(
                 raise interruption.error(step)  # leaving `checkpoints` waits for the file
             progress.show(late.loss)
         return state, progress.totals()
+
+
+def _shares(setup: Setup) -> dict[str, Any]:
+    """What `Progress` has to know of the model and the mesh."""
+    return {
+        "parts": sharding.batch_part(setup.mesh)[1],
+        "flops": functools.partial(flops.training, setup.model.config.encoder),
+        "devices": setup.mesh.size,
+    }
+
+
+def _updated(
+    setup: Setup, state: TrainState, batch: Batch, rows: NamedSharding, *, first: bool
+) -> tuple[TrainState, Metrics]:
+    """One update, which only the first of a run may have to compile."""
+    placed = sharding.to_global(batch, rows)
+    if first:
+        return setup.step(state, placed, setup.key)
+    with compilation.none_expected("a later step", strict=setup.compile_once):
+        return setup.step(state, placed, setup.key)
 
 
 @contextlib.contextmanager
@@ -171,7 +196,7 @@ def _evaluate_and_save(
 ) -> None:
     report(report.late.flush())  # nothing is saved before its loss is known to be a number
     with report.progress.paused(), jax.transfer_guard("allow"):
-        scores = score(state.params) if score else {}
+        scores = score(setup.trainable.merged(state.params)) if score else {}
         if scores:  # before it is saved: a resumed run does not evaluate it again
             report.lines.write(step, scores)
         now = Earlier(report.progress.totals(), report.late.totals)
@@ -230,11 +255,17 @@ def finish(
     last, best = int(state.step), checkpoints.best_step()
     if best is not None and best != last:
         state = checkpoints.restore(train_state.abstract(state), best).state
-    params = sharding.gather(state.params)
+    params = sharding.gather(setup.trainable.merged(state.params))
+    rank = setup.trainable.rank
+    trained = sharding.gather(setup.trainable.split(state.params)[0]) if rank else {}
     if not distributed.is_main_process():
         return
     directory = setup.workdir / "model"
     models.export(directory, setup.model, params)
+    if rank:
+        alpha = setup.trainable.alpha
+        where = setup.workdir / "adapter"
+        models.export_adapter(where, setup.model, trained, rank=rank, alpha=alpha)
     scores = {} if best is None else checkpoints.metrics(best)
     result = {
         "steps": last,

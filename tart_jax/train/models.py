@@ -1,6 +1,7 @@
 """What differs between training a dual encoder and a cross-encoder: loading, batches, export."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,25 @@ from flax import nnx
 
 from tart_jax.data.batching import Collator, PairCollator
 from tart_jax.data.instructions import Order
-from tart_jax.models import cross_encoder, dual_encoder, encoders, pretrained, pretrained_cross
+from tart_jax.models import (
+    adapter,
+    cross_encoder,
+    cross_format,
+    dual_encoder,
+    encoders,
+    pretrained,
+    pretrained_cross,
+)
+from tart_jax.models.checkpoint_layouts import NAMES
 from tart_jax.models.encoders import EncoderConfig
+from tart_jax.models.export_cross import replacing
+from tart_jax.models.format import FILE, Card
 from tart_jax.models.pretrained import Format, Pretrained
 from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross, Shardings
+from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
+log = logging.getLogger(__name__)
 Model = Pretrained | PretrainedCross
 # What encoders call their dropout.
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate")
@@ -172,6 +186,32 @@ def export(directory: Path, model: Model, params: Any) -> None:
             format=model.format,
             tokenizer=model.tokenizer,
         )
+
+
+def export_adapter(directory: Path, model: Model, trained: Any, *, rank: int, alpha: float) -> None:
+    """Writes LoRA's factors and trained heads in PEFT's layout, one folder per tower.
+
+    A projection has no place there; with one, nothing is written, and the log says so.
+    """
+    options: dict[str, Any] = dict(rank=rank, alpha=alpha, base=model.source)
+    if isinstance(model, Pretrained) and model.config.projection:
+        log.warning("PEFT's layout has no place for a projection: no adapter, `model` has it all.")
+        return
+    with replacing(directory, directory / FILE) as aside:
+        model.tokenizer.save(aside)
+        if not isinstance(model, Pretrained):
+            cross_format.write(aside, model.format)
+            t5 = isinstance(model.config.encoder, T5Config)
+            layout = NAMES["enc_t5" if t5 else "bert_classifier"]
+            adapter.write(aside, trained, layout, model.config, **options)
+            return
+        config = model.config
+        Card(model.format, config.pooling, config.normalize, None, config.tied).write(aside)
+        layout, alone = adapter.tower_of(config)
+        for tower, params in trained.items():
+            folder = aside if config.tied else aside / tower
+            folder.mkdir(exist_ok=True)
+            adapter.write(folder, {"document": params}, layout, alone, **options)
 
 
 def _with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:

@@ -14,7 +14,7 @@ from tart_jax.types import InputError
 # What may change between a run and its resumption; files are compared by content, not by path.
 FREE = ("mesh.*", "sharding_rules", "checkpoint.*", "log.*", "eval.*", "divergence.max_loss",
         "model.source", "model.remat", "objective.chunk_size", "objective.score_block",
-        "data.train", "data.instructions", "data.workers", "data.prefetch",
+        "compile_once", "data.train", "data.instructions", "data.workers", "data.prefetch",
         "refresh.*")  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 import contextlib
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 from tqdm import tqdm
 
+from tart_jax import compilation, hardware
 from tart_jax.data.batching import Batch
 
 
@@ -21,16 +23,19 @@ class Progress:
         show: bool,
         parts: int = 1,
         earlier: dict[str, float] | None = None,
+        flops: Callable[[np.ndarray], float] | None = None,
+        devices: int = 1,
     ):
         """show: whether this process may show a bar at all; without a terminal none does.
 
-        earlier: the `totals` of the run that this one continues.
+        earlier: the `totals` of the run that this one continues. flops: what a step needs on texts
+        of these numbers of tokens; None: not counted. devices: that share it.
         """
         # disable=None is tqdm's own rule: no bar where stderr is no terminal.
         self._bar = tqdm(
             total=steps, initial=start, unit="step", disable=None if show else True, smoothing=0.1
         )
-        self._parts = parts
+        self._parts, self._flops_of, self._devices = parts, flops, devices
         self._earlier = earlier or {}
         self._opened = time.perf_counter()
         self._seconds, self._shown = 0.0, dict[str, str]()
@@ -42,6 +47,7 @@ class Progress:
         self._began = time.perf_counter()
         self._paused = self._waited = 0.0
         self._examples = self._tokens = self._slots = 0
+        self._flops, self._compiled = 0.0, compilation.count()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -63,16 +69,26 @@ class Progress:
         self._examples += len(masks[0]) * self._parts
         self._tokens += sum(int(mask.sum()) for mask in masks) * self._parts
         self._slots += sum(mask.size for mask in masks) * self._parts
+        if self._flops_of:
+            lengths = np.concatenate([mask.sum(axis=-1).ravel() for mask in masks])
+            self._flops += self._flops_of(lengths) * self._parts
 
     def take(self) -> dict[str, float]:
-        """Rates since the last `take`: examples (queries) and real tokens per second, shares."""
+        """Since the last `take`: examples (queries), real tokens and FLOPs per second, shares;
+        programs compiled, which should be none but where something ran for the first time.
+        """
         seconds = max(self._interval(), 1e-9)
         rates = {
             "examples_per_second": self._examples / seconds,
             "tokens_per_second": self._tokens / seconds,
             "padding_share": 1 - self._tokens / self._slots if self._slots else 0.0,
             "input_wait_share": self._waited / seconds,
+            "compilations": compilation.count() - self._compiled,
         }
+        if self._flops:
+            rates["model_flops_per_second"] = self._flops / seconds
+            if peak := hardware.peak(self._devices):
+                rates["mfu"] = self._flops / seconds / peak
         self._seconds += seconds
         self._examples_before += self._examples
         self._shown = {
@@ -80,7 +96,7 @@ class Progress:
             "tokens/s": f"{rates['tokens_per_second']:,.0f}",
             "padding": f"{rates['padding_share']:.0%}",
             "waiting": f"{rates['input_wait_share']:.0%}",
-        }
+        } | ({"MFU": f"{rates['mfu']:.1%}"} if "mfu" in rates else {})
         self.forget()
         return rates
 

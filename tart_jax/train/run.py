@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
-from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -24,13 +22,11 @@ from tart_jax.data.batching import Sampler
 from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
 from tart_jax.models.pretrained import Pretrained
-from tart_jax.train import dev, dev_pairs, loop, models, objective_table, optimizer, options
-from tart_jax.train import state as train_state
+from tart_jax.train import dev, dev_pairs, loop, models, objective_table, options
+from tart_jax.train.build import build, load_trainable, shardings
 from tart_jax.train.loop import Cadence, Feed, Setup
 from tart_jax.train.models import Model
 from tart_jax.train.refresh import Refresh
-from tart_jax.train.state import TrainState
-from tart_jax.train.step import Step, make_step
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
@@ -48,12 +44,17 @@ def run(config: ConfigDict, workdir: Path) -> None:
     score = load_dev(config, bare, mesh)
     refresh = load_refresh(config, mixture, bare, mesh, Path(workdir), fingerprints)
     identity = options.identity(config) | fingerprints | (refresh.identity if refresh else {})
-    state, step = build(config, models.graphdef(model), model.params, mesh)
-    del model
+    trainable = load_trainable(config)
+    params = trainable.begin(model.params, seed=config.seed)
+    state, step = build(config, models.graphdef(model), params, mesh)
+    del model, params
     make_key = functools.partial(jax.random.key, config.seed, impl=config.prng)
     key = jax.jit(make_key, out_shardings=sharding.replicated(mesh))()
     feed = _feed(config, batches)
-    setup = Setup(Path(workdir), mesh, bare, feed, score, step, key, identity, refresh)
+    setup = Setup(
+        Path(workdir), mesh, bare, feed, score, step, key, identity, refresh, trainable,
+        config.compile_once,
+    )  # fmt: skip
     cadence = Cadence(
         config.steps, config.log.every, config.eval.every, config.checkpoint.save_every
     )
@@ -80,7 +81,7 @@ def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
     mesh: a cross-encoder's weights go there as they are read; None: all stay on the host.
     """
     data, kind = config.data, objective_table.find(config.objective.name).kind
-    placed = None if mesh is None else functools.partial(_shardings, config, mesh)
+    placed = None if mesh is None else functools.partial(shardings, config, mesh)
     model = models.load(kind, **config.model, shardings=placed)
     return models.reading(
         model,
@@ -233,44 +234,3 @@ def load_dev(
         )
     reranked = dev_pairs.from_beir(dev_set, candidates=want.candidates, join=join)
     return lambda params: dev_pairs.score(reranked, model, params, mesh)
-
-
-def build(
-    config: ConfigDict, graphdef: nnx.GraphDef, params: Any, mesh: Mesh
-) -> tuple[TrainState, Step]:
-    """(fresh state on the mesh, the compiled step); of abstract params an abstract state."""
-    adamw, rate = make_optimizer(config)
-    rules = config.sharding_rules
-    state, shardings = train_state.create(params, adamw, mesh=mesh, rules=rules)
-    objective = objective_table.build(graphdef, mesh=mesh, **config.objective)
-    step = make_step(
-        objective,
-        adamw,
-        rate,
-        accumulation=config.optimizer.accumulation,
-        dropout=config.model.dropout > 0,
-        mesh=mesh,
-        shardings=shardings,
-    )
-    return state, step
-
-
-def make_optimizer(config: ConfigDict) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """(the optimizer, its learning rate by step)."""
-    want = config.optimizer
-    rate = optimizer.schedule(
-        want.schedule, peak_lr=want.peak_lr, warmup_steps=want.warmup_steps, steps=config.steps,
-        end_lr_ratio=want.end_lr_ratio,
-    )  # fmt: skip
-    adamw = optimizer.build(
-        rate, b1=want.b1, b2=want.b2, eps=want.eps, weight_decay=want.weight_decay,
-        decay_vectors=want.decay_vectors, clip_norm=want.clip_norm,
-        skip=config.divergence.skip,
-    )  # fmt: skip
-    return adamw, rate
-
-
-def _shardings(config: ConfigDict, mesh: Mesh, params: Any) -> Any:
-    """Where the state will hold these (abstract) params."""
-    adamw, _ = make_optimizer(config)
-    return train_state.create(params, adamw, mesh=mesh, rules=config.sharding_rules)[1].params

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from tart_jax import sharding
+from tart_jax.train.trainable import ALL, Trainable
 
 
 @jax.tree_util.register_dataclass
@@ -22,15 +23,23 @@ class TrainState:
 
 
 def create(
-    params: Any, optimizer: optax.GradientTransformation, *, mesh: Mesh, rules: sharding.Rules
+    params: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    mesh: Mesh,
+    rules: sharding.Rules,
+    trainable: Trainable = ALL,
 ) -> tuple[TrainState, TrainState]:
     """(fresh state on the mesh, its shardings). Donating the state leaves `params` alone.
 
-    Of abstract params (jax.ShapeDtypeStruct) it is an abstract state, and nothing is allocated.
+    trainable: the optimizer has a state of what it trains. Of abstract params
+    (jax.ShapeDtypeStruct) it is an abstract state, and nothing is allocated.
     """
 
     def fresh(params: Any) -> TrainState:
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        return TrainState(
+            jnp.zeros((), jnp.int32), params, optimizer.init(trainable.split(params)[0])
+        )
 
     shapes = jax.eval_shape(fresh, params)
     shardings = sharding.from_rules(shapes, rules, mesh)

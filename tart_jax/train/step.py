@@ -1,5 +1,6 @@
 """The one compiled step: value and gradient, accumulation, update, norms."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 from tart_jax import sharding
 from tart_jax.train.objectives import Metrics, Objective
 from tart_jax.train.state import TrainState
+from tart_jax.train.trainable import ALL, Trainable, join
 
 Step = Callable[[TrainState, dict[str, jax.Array], jax.Array], tuple[TrainState, Metrics]]
 
@@ -24,38 +26,45 @@ def make_step(
     dropout: bool,
     mesh: Mesh,
     shardings: TrainState,
+    trainable: Trainable = ALL,
 ) -> Step:
     """(state, batch, key) -> (next state, metrics); the state handed in is donated.
 
-    learning_rate: only to be logged; `optimizer` has its own.
-    key: the run's key, the same for each call; the step folds in its own number.
+    learning_rate: only to be logged; `optimizer` has its own. key: the run's key, the same for
+    each call; the step folds in its own number.
     accumulation: micro-batches whose mean gradient makes one update. They do not see each other's
-    documents, so this is *not* a larger contrastive batch.
-    dropout: False trains without a key, that is without random numbers.
+    documents, so this is *not* a larger contrastive batch. dropout: False trains without a key.
+    trainable: what is updated; there are no gradients of the rest.
     """
 
-    def gradients(params: Any, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, Metrics]:
-        value = jax.value_and_grad(objective, has_aux=True)
-        (_, metrics), grads = value(params, batch, key if dropout else None)
+    def gradients(
+        trained: Any, batch: dict[str, jax.Array], key: jax.Array, *, rest: Any
+    ) -> tuple[Any, Metrics]:
+        def loss(trained: Any) -> tuple[jax.Array, Metrics]:
+            return objective(trainable.merged(join(trained, rest)), batch, key if dropout else None)
+
+        (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(trained)
         return grads, metrics
 
     def step(
         state: TrainState, batch: dict[str, jax.Array], key: jax.Array
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(key, state.step)
+        trained, rest = trainable.split(state.params)
+        some = functools.partial(gradients, rest=rest)
         if accumulation == 1:
-            grads, metrics = gradients(state.params, batch, key)
+            grads, metrics = some(trained, batch, key)
         else:
-            grads, metrics = accumulate(gradients, state.params, batch, key, accumulation)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+            grads, metrics = accumulate(some, trained, batch, key, accumulation)
+        updates, opt_state = optimizer.update(grads, state.opt_state, trained)
+        trained = optax.apply_updates(trained, updates)
         one = jnp.float32(1)
         metrics["grad_norm"] = (optax.tree.norm(grads), one)
         if isinstance(opt_state, optax.ApplyIfFiniteState):
             metrics = _where_finite(metrics, opt_state.last_finite)
-        metrics["param_norm"] = (optax.tree.norm(params), one)
+        metrics["param_norm"] = (optax.tree.norm(trained), one)
         metrics["learning_rate"] = (jnp.asarray(learning_rate(state.step), jnp.float32), one)
-        return TrainState(state.step + 1, params, opt_state), metrics
+        return TrainState(state.step + 1, join(trained, rest), opt_state), metrics
 
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, sharding.replicated(mesh)))
 

@@ -167,7 +167,7 @@ def test_the_meter_counts_documents_tokens_and_padding(model):
     assert (subject.meter.count, subject.meter.tokens, subject.meter.slots) == (2, 9, 8 * 16)
     assert subject.meter.padding == pytest.approx(1 - 9 / 128)
     assert subject.meter.seconds > 0 and sum(seen) == 2
-    assert set(subject.meter.rates()) == {"documents/s", "tokens/s", "padding"}
+    assert set(subject.meter.rates()) == {"documents/s", "tokens/s", "padding", "waiting"}
 
 
 def test_more_tokens_than_positions_are_refused(model):

@@ -171,3 +171,39 @@ def test_a_part_of_a_pooled_corpus_is_an_index_of_its_own(tmp_path):
     words = store.open(tmp_path / "b")
     _, found = words.index.search(["word294"], 1)
     assert len(words.doc_ids) == 11 and words.doc_ids[int(found[0, 0])] == "d294"
+
+
+def test_lists_on_disk_answer_as_those_in_memory_and_move_with_their_folder(tmp_path):
+    folder = embedded(tmp_path / "e")
+    words = (f"embeddings={folder}", "factory=OPQ4,IVF8,PQ4x4", "block_size=50")
+    run(settings(*words), tmp_path / "memory")
+    run(settings(*words, "on_disk=True"), tmp_path / "disk")
+    assert not (tmp_path / "disk" / ".parts").exists()
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    found = []
+    for name in ("memory", "elsewhere"):
+        stored = store.open(tmp_path / name)
+        assert len(stored.doc_ids) == stored.index.count == 300
+        stored.index.set_parameters("nprobe=8")
+        found.append(stored.index.search(VECTORS[:40], 7))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / "elsewhere" / "index.ivfdata").unlink()
+    with pytest.raises(InputError, match="is not a whole FAISS index"):
+        store.open(tmp_path / "elsewhere")
+
+
+def test_an_index_in_memory_leaves_no_older_lists_behind(tmp_path):
+    words = (f"embeddings={embedded(tmp_path / 'e')}", "factory=IVF8,Flat")
+    run(settings(*words, "on_disk=True"), tmp_path / "i")
+    assert (tmp_path / "i" / "index.ivfdata").is_file()
+    run(settings(*words), tmp_path / "i")
+    assert not (tmp_path / "i" / "index.ivfdata").exists()
+    assert store.open(tmp_path / "i").index.count == 300
+
+
+@pytest.mark.parametrize("factory, said", [("Flat", "inverted lists"), ("Exact", "is for FAISS")])
+def test_only_inverted_lists_can_be_on_disk(factory, said, tmp_path):
+    words = (f"embeddings={embedded(tmp_path / 'e')}", f"factory={factory}", "on_disk=True")
+    with pytest.raises(InputError, match=said):
+        run(settings(*words), tmp_path / "i")

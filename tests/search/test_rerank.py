@@ -5,6 +5,7 @@ import pytest
 
 from tart_jax import io
 from tart_jax.data import corpus, lookup
+from tart_jax.encode.meter import Meter
 from tart_jax.search.rerank import (
     Candidates,
     Reranking,
@@ -13,7 +14,7 @@ from tart_jax.search.rerank import (
     rerank,
     scaled,
 )
-from tart_jax.search.scorer import CrossScorer, Meter
+from tart_jax.search.scorer import CrossScorer
 from tart_jax.types import InputError, Query, ScoredDocument
 
 

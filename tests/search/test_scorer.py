@@ -204,7 +204,7 @@ def test_the_meter_counts_pairs_tokens_and_padding(tiny_cross):
     assert (subject.meter.count, subject.meter.tokens) == (2, 6 + 7)
     assert subject.meter.slots == 512 and subject.meter.padding == pytest.approx(1 - 13 / 512)
     assert subject.meter.seconds > 0
-    assert set(subject.meter.rates()) == {"pairs/s", "tokens/s", "padding"}
+    assert set(subject.meter.rates()) == {"pairs/s", "tokens/s", "padding", "waiting"}
 
 
 def test_more_tokens_than_positions_are_refused(tiny_cross):

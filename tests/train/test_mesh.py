@@ -14,6 +14,7 @@ from tart_jax.models.t5 import T5Config
 from tart_jax.train import objectives
 from tart_jax.train import state as train_state
 from tart_jax.train.step import make_step
+from tart_jax.train.trainable import ALL, Trainable
 from tests.train.conftest import tiny_bert
 
 WIDE = dict(num_attention_heads=8, hidden_size=32, intermediate_size=64)  # to be divided by 8
@@ -67,20 +68,23 @@ def trained(
     scan=False,
     change=lambda batch: batch,
     exchange=False,
+    trainable=ALL,
     **how,
 ):
     """exchange: before the last step two devices' parts of each divided array trade places."""
     count = int(np.prod(list(sizes.values())))
     mesh = distributed.make_mesh(sizes, jax.devices()[:count])
     config, optimizer = DualEncoderConfig(encoder=encoder, scan=scan), optax.adamw(1e-3)
-    params = dual_encoder.init(config, jax.random.key(1))
-    state, shardings = train_state.create(params, optimizer, mesh=mesh, rules=())
+    params = trainable.begin(dual_encoder.init(config, jax.random.key(1)), seed=0)
+    state, shardings = train_state.create(
+        params, optimizer, mesh=mesh, rules=(), trainable=trainable
+    )
     objective = objectives.dual_contrastive(
         dual_encoder.graphdef(config), temperature=1.0, unfollowing_weight=1.0, mesh=mesh, **how
     )
     step = make_step(
         objective, optimizer, lambda step: 1e-3,
-        accumulation=1, dropout=dropout, mesh=mesh, shardings=shardings,
+        accumulation=1, dropout=dropout, mesh=mesh, shardings=shardings, trainable=trainable,
     )  # fmt: skip
     key, losses, gradients = jax.random.key(0), [], {}
     for number, batch in enumerate(batches(queries)):
@@ -88,8 +92,8 @@ def trained(
             state = jax.tree.map(exchanged, state)
         placed = sharding.to_global(change(batch), sharding.over_batch(mesh))
         state, metrics = step(state, placed, key)
-        total, queries = metrics["loss"]
-        losses.append(float(total) / float(queries))
+        total, rows = metrics["loss"]
+        losses.append(float(total) / float(rows))
         if not gradients:
             # Adam's means of them: after one step (1 - b1) times the gradients
             gradients = flat(state.opt_state[0].mu)
@@ -177,7 +181,7 @@ def test_chunks_and_blocks_train_as_the_whole_on_any_mesh(sizes, how):
 @pytest.mark.parametrize("sizes", [*PURE, MIXED], ids=str)
 @pytest.mark.parametrize("scan", [False, True])
 def test_a_t5_trains_the_same_on_any_mesh(sizes, scan):
-    assert close(trained(ONE, T5), trained(sizes, T5, scan=scan))
+    assert close(trained(ONE, T5, scan=scan), trained(sizes, T5, scan=scan))
 
 
 @pytest.mark.slow
@@ -197,3 +201,12 @@ def test_the_moments_lie_where_their_parameters_do(sizes, divided):
     ]
     assert places[0] == places[1] == places[2]
     assert sum(any(spec) for spec in places[0]) == divided
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [*PURE, MIXED], ids=str)
+def test_loras_factors_train_the_same_on_any_mesh(sizes):
+    lora = Trainable(rank=4, targets=("attention/(query|output)/kernel",))
+    found = trained(sizes, trainable=lora)
+    assert close(trained(ONE, trainable=lora), found)
+    assert sum("lora" in name for name in found.gradients) == len(found.gradients)

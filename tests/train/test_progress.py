@@ -46,7 +46,22 @@ def test_rates_count_queries_real_tokens_padding_and_waiting(clock):
         "tokens_per_second": 4 * 3 * 6 / 2.0,
         "padding_share": 1 - 6 / 10,
         "input_wait_share": 0.5 / 2.0,
+        "compilations": 0,
     }
+
+
+def test_flops_and_their_share_of_the_peak_are_those_of_the_texts_own_tokens(clock, monkeypatch):
+    def needs(lengths: np.ndarray) -> float:
+        assert sorted(lengths) == [6] * 12
+        return 1e3 * lengths.sum()
+
+    monkeypatch.setattr(module.hardware, "peak", lambda devices: 1e4 * devices)
+    with Progress(start=0, steps=2, show=False, flops=needs, devices=8, parts=2) as progress:
+        clock.sleep(2.0)
+        progress.count(batch(4, 10, 6))
+        rates = progress.take()
+    assert rates["model_flops_per_second"] == 2 * 72e3 / 2.0
+    assert rates["mfu"] == 72e3 / 8e4
 
 
 def test_totals_go_on_where_an_earlier_session_stopped(clock):

@@ -18,7 +18,7 @@ from tart_jax import io
 from tart_jax.data import examples
 from tart_jax.models import pretrained, pretrained_cross
 from tart_jax.train import run as stage
-from tart_jax.types import DivergedError, InputError
+from tart_jax.types import DivergedError, EndedError, InputError
 from tests.train.conftest import scored_examples
 
 ROOT = Path(__file__).parents[2]
@@ -442,3 +442,21 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_bit_for_bit_equal(basics, t
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     steps = [[line["step"] for line in log_lines(tmp_path / name)] for name in ("whole", "killed")]
     assert steps[0] == steps[1] == list(range(1, 61))
+
+
+def test_only_the_first_step_is_compiled_and_another_shape_ends_a_strict_run(
+    basics, tmp_path, monkeypatch
+):
+    train(tmp_path / "a", basics | {"compile_once": True})
+    assert [line["compilations"] for line in log_lines(tmp_path / "a")][1:] == [0, 0, 0]
+    iterate = stage.Batches.iterate
+
+    def longer(self, start, **how):
+        for number, batch in enumerate(iterate(self, start, **how)):
+            late = {"query_tokens", "query_mask"} if number == 2 else set()
+            yield {k: np.pad(v, [(0, 0), (0, 3)]) if k in late else v for k, v in batch.items()}
+
+    monkeypatch.setattr(stage.Batches, "iterate", longer)
+    with pytest.raises(EndedError, match="a later step: 1 programs were compiled"):
+        train(tmp_path / "b", basics | {"compile_once": True})
+    train(tmp_path / "c", basics)

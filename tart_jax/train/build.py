@@ -1,0 +1,79 @@
+"""From a config to what a training runs on: optimizer, state and compiled step."""
+
+from typing import Any
+
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from tart_jax.models import lora
+from tart_jax.train import objective_table, optimizer
+from tart_jax.train import state as train_state
+from tart_jax.train.state import TrainState
+from tart_jax.train.step import Step, make_step
+from tart_jax.train.trainable import Trainable
+from tart_jax.types import InputError
+
+
+def build(
+    config: ConfigDict, graphdef: nnx.GraphDef, params: Any, mesh: Mesh
+) -> tuple[TrainState, Step]:
+    """(fresh state on the mesh, the compiled step); of abstract params an abstract state.
+
+    params: those that `load_trainable(config)` begins with.
+    """
+    adamw, rate = make_optimizer(config)
+    rules = config.sharding_rules
+    trainable = load_trainable(config)
+    state, shardings = train_state.create(
+        params, adamw, mesh=mesh, rules=rules, trainable=trainable
+    )
+    objective = objective_table.build(graphdef, mesh=mesh, **config.objective)
+    step = make_step(
+        objective,
+        adamw,
+        rate,
+        accumulation=config.optimizer.accumulation,
+        dropout=config.model.dropout > 0,
+        mesh=mesh,
+        shardings=shardings,
+        trainable=trainable,
+    )
+    return state, step
+
+
+def load_trainable(config: ConfigDict) -> Trainable:
+    """What of the parameters is trained. InputError: options that do not fit each other."""
+    if config.lora.rank and config.model.layers is not None:
+        raise InputError(
+            "config.lora.rank and config.model.layers do not go together: an adapter names what it"
+            " changes, and the first layers of a model have no name; export them as a model first."
+        )
+    return Trainable(tuple(config.frozen), **config.lora)
+
+
+def make_optimizer(config: ConfigDict) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """(the optimizer, its learning rate by step)."""
+    want = config.optimizer
+    rate = optimizer.schedule(
+        want.schedule, peak_lr=want.peak_lr, warmup_steps=want.warmup_steps, steps=config.steps,
+        end_lr_ratio=want.end_lr_ratio,
+    )  # fmt: skip
+    adamw = optimizer.build(
+        rate, b1=want.b1, b2=want.b2, eps=want.eps, weight_decay=want.weight_decay,
+        decay_vectors=want.decay_vectors, clip_norm=want.clip_norm,
+        skip=config.divergence.skip,
+    )  # fmt: skip
+    return adamw, rate
+
+
+def shardings(config: ConfigDict, mesh: Mesh, params: Any) -> Any:
+    """Where the state will hold these (abstract) params."""
+    adamw, _ = make_optimizer(config)
+    trainable = load_trainable(config)
+    params = trainable.begin(params, seed=config.seed)
+    _, placed = train_state.create(
+        params, adamw, mesh=mesh, rules=config.sharding_rules, trainable=trainable
+    )
+    return lora.without(placed.params)
