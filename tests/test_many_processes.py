@@ -17,6 +17,7 @@ from tests.train.conftest import WORDS, training_examples, write_model
 pytestmark = pytest.mark.slow
 
 RATES = {"examples_per_second", "tokens_per_second", "padding_share", "input_wait_share"}
+RATES |= {"model_flops_per_second", "compilations"}
 LOST = "another process was lost, or this one was killed; the same command, on any number"
 KILLED = -signal.SIGKILL
 # A machine that starts four processes on two cores does everything some ten times slower.
@@ -53,6 +54,11 @@ CROSS = """config.objective.name = "cross_pointwise"
     config.data.pair_length = 16
     config.eval.directory = ""
     config.eval.examples = config.data.train"""
+# Texts in chunks and scores in blocks, each over the devices of all.
+CHUNKED = """config.objective.chunk_size = config.objective.score_block = 4"""
+# Factors beside kernels that lie divided, added up for the dev set and for the export.
+LORA = """config.mesh.fsdp = 2
+    config.lora.rank = 2"""
 # So long that the processes can agree on a step to end after.
 LONG = """config.steps = 2_000
     config.eval.directory = ""
@@ -140,7 +146,8 @@ def configs(tmp_path_factory):
     io.write_jsonl(folder / "dev/queries.jsonl", asked)
     io.write_qrels(folder / "dev/qrels/test.tsv", {f"q{i}": {f"d{i}": 1} for i in range(len(made))})
     files = {}
-    for name, more in {"plain": "", "sharded": SHARDED, "cross": CROSS, "long": LONG}.items():
+    kinds = {"plain": "", "sharded": SHARDED, "cross": CROSS, "long": LONG}
+    for name, more in (kinds | {"chunked": CHUNKED, "lora": LORA}).items():
         files[name] = folder / f"{name}.py"
         files[name].write_text(PLAIN.format(folder=folder, more=more))
     return files
@@ -211,12 +218,11 @@ def test_parameters_divided_over_processes_are_learned_bit_for_bit(configs, alon
     assert same(learned(tmp_path / "a"), alone("sharded"))
 
 
-def test_a_cross_encoder_learns_in_two_processes_what_it_learns_in_one(
-    configs, alone, cache, tmp_path
-):
+@pytest.mark.parametrize("name", ["cross", "chunked", "lora"])
+def test_two_processes_learn_in_every_form_what_one_does(configs, alone, cache, tmp_path, name):
     how = {"processes": 2, "devices": 2, "cache": cache}
-    assert_all_finish(train(configs, "cross", tmp_path / "a", **how))
-    assert close(learned(tmp_path / "a"), alone("cross"))
+    assert_all_finish(train(configs, name, tmp_path / "a", **how))
+    assert close(learned(tmp_path / "a"), alone(name))
 
 
 def test_the_comparison_fails_where_two_processes_read_the_same_rows(
