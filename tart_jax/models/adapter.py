@@ -138,6 +138,8 @@ def base(directory: str | Path) -> str | None:
 
 def labels(directory: Path) -> int | None:
     """How many logits the classifier has that the adapter brings; None: it brings none."""
+    if not (directory / CONFIG).is_file():  # one of each tower
+        return None
     with safetensors.safe_open(io.existing(directory / WEIGHTS, "the adapter's"), "numpy") as file:
         found = [key for key in file.keys() if key.endswith("classifier.weight")]  # noqa: SIM118
         return file.get_slice(found[0]).get_shape()[0] if found else None

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from tart_jax import io
 from tart_jax.data import hub, tokenization
-from tart_jax.models import checkpoint_layouts, pretrained, pretrained_cross, weights
+from tart_jax.models import adapter, checkpoint_layouts, pretrained, pretrained_cross, weights
 from tart_jax.models.checkpoint_report import MismatchError, Report
 from tart_jax.models.convert_dual import from_checkpoint, keys_of
 from tart_jax.models.convert_target import TARGETS, write
@@ -70,6 +70,9 @@ def load(config: ConfigDict) -> tuple[Pretrained | PretrainedCross, Report]:
     InputError: see `checkpoint_layouts.detect` and `checkpoint_params.read`.
     """
     directory, file = pretrained_cross.locate(config.source, pretrained.PATTERNS)
+    if adapter.base(directory) and adapter.labels(directory) is not None:
+        cross = pretrained_cross.load(directory, separator=config.separator)
+        return cross, cross.report
     if file is None and _is_described(directory):
         return _described(config)
     checkpoint = _read(config, directory, file)
@@ -98,6 +101,8 @@ def load(config: ConfigDict) -> tuple[Pretrained | PretrainedCross, Report]:
 
 def _is_described(directory: Path) -> bool:
     """Whether files beside the weights say how embeddings are made of them."""
+    if adapter.base(directory):
+        return True
     if (directory / FILE).is_file():
         return not is_cross(directory)
     path = directory / MODULES

@@ -96,7 +96,8 @@ def load(
     InputError: anything missing, misshaped or not understood; nothing else starts at random.
     """
     if adapter.base(source):
-        return _adapted(Path(source), dtype=dtype, remat=remat, scan=scan)
+        form = dict(separator=separator, dtype=dtype, remat=remat, scan=scan)
+        return _adapted(Path(source), num_labels, **form)
     directory, file = locate(source, PATTERNS)
     if new_head and (directory / sentence_modules.MODULES).is_file():
         directory = sentence_modules.read(directory).encoder
@@ -104,26 +105,28 @@ def load(
         weights.stored(file or directory),
         directory,
         source,
-        num_labels=num_labels,
-        new_head=new_head,
-        separator=separator,
-        dtype=dtype,
-        remat=remat,
-        scan=scan,
-        shardings=shardings,
-    )
+        num_labels=num_labels, new_head=new_head, separator=separator,
+        dtype=dtype, remat=remat, scan=scan, shardings=shardings,
+    )  # fmt: skip
 
 
-def _adapted(directory: Path, **form: Any) -> PretrainedCross:
-    """The base of an adapter with the adapter in it, all on the host; form: dtype, remat, scan."""
+def _adapted(directory: Path, asked: int | None, **form: Any) -> PretrainedCross:
+    """The base of an adapter with the adapter in it, all on the host; form: see `load`."""
     labels = adapter.labels(directory)
+    if labels and asked not in (None, labels):
+        raise InputError(f"{directory} gives {labels} logits, not num_labels={asked}.")
     model = load(
-        adapter.base(directory) or "", num_labels=labels, new_head=labels is not None, **form
+        adapter.base(directory) or "",
+        num_labels=labels or asked,
+        new_head=labels is not None,
+        **form,
     )
     kind = "t5" if isinstance(model.config.encoder, T5Config) else "bert"
     layout = next(x for x in checkpoint_layouts.LAYOUTS if x.cross and x.encoder == kind)
     params = adapter.merge(directory, model.params, layout, model.config)
     said = cross_format.read(directory)
+    if said and form["separator"] is not None:
+        said = dataclasses.replace(said, separator=form["separator"])
     return dataclasses.replace(
         model,
         params=params,

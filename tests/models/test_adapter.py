@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tart_jax import config as configs
 from tart_jax import io
-from tart_jax.models import adapter, cross_encoder, dual_encoder, lora, pretrained, pretrained_cross
+from tart_jax.models import (
+    adapter,
+    convert,
+    cross_encoder,
+    dual_encoder,
+    lora,
+    pretrained,
+    pretrained_cross,
+)
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.types import InputError
 from tests.models.test_lora import BERT, T5, grown, params_of
@@ -55,7 +64,9 @@ def test_an_adapter_of_peft_computes_what_it_does_there(safetensors_directory, t
     assert np.abs(hidden(pretrained.load(folder), tiny) - found).max() > 1e-3
 
 
-def test_a_classifiers_adapter_brings_its_head(tmp_path):
+@pytest.fixture
+def classifier(tmp_path) -> Path:
+    """PEFT's adapter of a classifier, over an encoder alone."""
     with np.load(DATA / "cross_bert_2.npz") as file:
         arrays = dict(file)
     base = tmp_path / "base"
@@ -66,11 +77,31 @@ def test_a_classifiers_adapter_brings_its_head(tmp_path):
     weights = {k: v.astype(np.float32) for k, v in arrays.items() if k.startswith("weight/bert.")}
     weights = {k.removeprefix("weight/bert."): v for k, v in weights.items()}
     save_file(weights, base / "model.safetensors")  # an encoder alone
-    model = pretrained_cross.load(placed("classifier", base, tmp_path))
-    inputs = [jnp.asarray(arrays[name]) for name in ("tokens", "mask", "types")]
+    return placed("classifier", base, tmp_path)
+
+
+def test_a_classifiers_adapter_brings_its_head(classifier, tmp_path):
+    with np.load(DATA / "cross_bert_2.npz") as file:
+        inputs = [jnp.asarray(file[name]) for name in ("tokens", "mask", "types")]
+    model = pretrained_cross.load(classifier)
     graph = cross_encoder.graphdef(model.config)
     found = cross_encoder.logits(graph, model.params, *inputs, key=None)
     np.testing.assert_allclose(found, outputs("classifier")["outputs"], atol=1e-5)
+    assert pretrained_cross.load(classifier, separator="!").format.separator == "!"
+    with pytest.raises(InputError, match="gives 2 logits, not num_labels=1"):
+        pretrained_cross.load(classifier, num_labels=1)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "classifier"])
+def test_an_adapter_converts_to_the_model_with_it_added_up(
+    kind, classifier, safetensors_directory, tmp_path
+):
+    dual = kind == "encoder"
+    folder = placed(kind, safetensors_directory, tmp_path) if dual else classifier
+    words = [f"--config.source={folder}", "--config.to=hf"]
+    convert.run(configs.load("configs/convert/default.py", words), tmp_path / "out")
+    load = pretrained.load if dual else pretrained_cross.load
+    assert load(tmp_path / "out" / "model").weights_sha256 == load(folder).weights_sha256
 
 
 def test_our_file_of_the_same_factors_is_that_of_peft(safetensors_directory, tmp_path):
