@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=10, help="of tests/test_kills.py, in all")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory) -> None:
+    """Commands keep their programs in a folder of the tests, not in the user's cache."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("programs"))
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)

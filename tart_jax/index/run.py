@@ -39,17 +39,6 @@ def _vectors(config: ConfigDict, workdir: Path) -> int:
     if not config.embeddings:
         raise InputError("--config.embeddings is missing: the folder that `tart-jax encode` wrote.")
     embeddings = Embeddings.open(config.embeddings, config.prefix)
-    index = build(
-        embeddings,
-        config.factory,
-        dtype=config.dtype,
-        train_size=config.train_size,
-        block_size=config.block_size,
-        seed=config.seed,
-        verify=config.verify,
-        gpu=config.gpu,
-        aside=workdir / PARTS if config.on_disk else None,
-    )
     description = {
         "factory": config.factory,
         **({"dtype": config.dtype} if config.factory == store.EXACT else {}),
@@ -60,8 +49,21 @@ def _vectors(config: ConfigDict, workdir: Path) -> int:
         "corpus_fingerprint": embeddings.manifest["corpus_fingerprint"],
         **{name: embeddings.manifest[name] for name in CARRIED},
     }
-    store.save(workdir, index, embeddings.ids, description)
-    shutil.rmtree(workdir / PARTS, ignore_errors=True)
+    try:
+        index = build(
+            embeddings,
+            config.factory,
+            dtype=config.dtype,
+            train_size=config.train_size,
+            block_size=config.block_size,
+            seed=config.seed,
+            verify=config.verify,
+            gpu=config.gpu,
+            aside=workdir / PARTS if config.on_disk else None,
+        )
+        store.save(workdir, index, embeddings.ids, description)
+    finally:
+        shutil.rmtree(workdir / PARTS, ignore_errors=True)
     return index.count
 
 

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors.numpy
 
 from tart_jax import io
-from tart_jax.models import placement
+from tart_jax.models import placement, weights
 from tart_jax.models.checkpoint_layouts import NAMES, Layout
-from tart_jax.models.checkpoint_params import Config, Entry, entries, get
+from tart_jax.models.checkpoint_params import Config, Entry, entries
 from tart_jax.models.cross_encoder import CrossEncoderConfig
 from tart_jax.models.dual_encoder import DualEncoderConfig
+from tart_jax.models.names_t5 import leaf as leaf_at
 from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
@@ -45,7 +47,7 @@ def write(
     for entry in entries(layout, config):
         module, _, leaf = entry.key.rpartition(".")
         if "encoder" not in entry.path:
-            value = get(params, entry.path) if _holds(params, entry.path) else None
+            value = leaf_at(params, entry.path)
             if value is not None:
                 whole.add(str(entry.path[0]))
                 tensors[f"{PREFIX}{module}.{leaf}"] = _theirs(value, None, entry.transposed)
@@ -86,10 +88,10 @@ def merge(
     settings = io.read_json(io.existing(directory / CONFIG, "the adapter's"))
     _check_plain(settings, directory / CONFIG)
     path = io.existing(directory / WEIGHTS, "the adapter's")
-    tensors = {key.removeprefix(PREFIX): x for key, x in safetensors.numpy.load_file(path).items()}
+    tensors = {key.removeprefix(PREFIX): x for key, x in weights.read_file(path).items()}
     rank = settings["r"]
     scale = settings["lora_alpha"] / (rank**0.5 if settings.get("use_rslora") else rank)
-    merged = _copy(params)
+    merged = jax.tree.map(lambda leaf: leaf, dict(params))  # the dicts anew, the leaves shared
     for entry in entries(layout, config):
         module = entry.key.removesuffix(".weight")
         names = [f"{module}.{theirs}.weight" for theirs, _ in FACTORS]
@@ -140,9 +142,9 @@ def labels(directory: Path) -> int | None:
     """How many logits the classifier has that the adapter brings; None: it brings none."""
     if not (directory / CONFIG).is_file():  # one of each tower
         return None
-    with safetensors.safe_open(io.existing(directory / WEIGHTS, "the adapter's"), "numpy") as file:
-        found = [key for key in file.keys() if key.endswith("classifier.weight")]  # noqa: SIM118
-        return file.get_slice(found[0]).get_shape()[0] if found else None
+    tensors = weights.stored(io.existing(directory / WEIGHTS, "the adapter's"))
+    found = [key for key in tensors if key.endswith("classifier.weight")]
+    return len(tensors[found[0]]) if found else None
 
 
 def _check_plain(settings: Mapping[str, Any], path: Path) -> None:
@@ -164,27 +166,14 @@ def _factors(
 ) -> tuple[Mapping[str, Any], int | None] | None:
     """(the dict that holds the factors, which of its layers), None where the kernel has none."""
     for path, layer in ((entry.numbered[:-1], None), (entry.path[:-1], entry.layer)):
-        if _holds(params, (*path, "lora_a")):
-            return get(params, path), layer
+        if leaf_at(params, (*path, "lora_a")) is not None:
+            return leaf_at(params, path), layer
     return None
-
-
-def _holds(tree: Any, path: tuple[str | int, ...]) -> bool:
-    for part in path:
-        if not isinstance(tree, Mapping) or part not in tree:
-            return False
-        tree = tree[part]
-    return True
 
 
 def _theirs(value: Any, layer: int | None, transposed: bool) -> np.ndarray:
     array = np.asarray(placement.to_host(value, layer), np.float32)
     return np.ascontiguousarray(array.T if transposed else array)
-
-
-def _copy(tree: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The dicts anew, the leaves shared."""
-    return {key: _copy(x) if isinstance(x, Mapping) else x for key, x in tree.items()}
 
 
 def _add(params: dict[Any, Any], entry: Entry, change: np.ndarray, path: Path) -> None:
@@ -209,7 +198,7 @@ def _replace(params: dict[Any, Any], entry: Entry, value: np.ndarray, path: Path
 
 def _place(params: dict[Any, Any], entry: Entry) -> tuple[dict[Any, Any], np.ndarray, int | None]:
     """(the dict that holds the parameter, it or the stack of all layers, which layer of these)."""
-    alone = _holds(params, entry.numbered)
+    alone = leaf_at(params, entry.numbered) is not None
     *path, name = entry.numbered if alone else entry.path
-    parent = get(params, tuple(path))
+    parent = leaf_at(params, tuple(path))
     return parent, np.asarray(parent[name]), None if alone else entry.layer

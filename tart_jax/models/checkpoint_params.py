@@ -100,9 +100,9 @@ def write(params: Mapping[str, Any], layout: Layout, config: Config) -> Tensors:
         params = {"query": params["document"], "document": params["document"]}
     tensors = {}
     for entry in entries(layout, config):
-        value, layer = get(params, entry.numbered), None
+        value, layer = _get(params, entry.numbered), None
         if value is None:  # the layers are stacked
-            value, layer = get(params, entry.path), entry.layer
+            value, layer = _get(params, entry.path), entry.layer
         array = np.asarray(placement.to_host(value, layer), np.float32)
         tensors[entry.key] = np.ascontiguousarray(array.T if entry.transposed else array)
     return tensors
@@ -222,7 +222,7 @@ def _place(
 ) -> None:
     """Puts a parameter at its path. stacked: the shape of all layers, where they are one array."""
     path = entry.numbered if stacked is None else entry.path
-    where = None if shardings is None else get(shardings, path)
+    where = None if shardings is None else _get(shardings, path)
     for part in path[:-1]:
         params = params.setdefault(part, {})
     name, layer = path[-1], entry.layer
@@ -238,7 +238,7 @@ def _place(
         params[name] = placement.with_layer(params.get(name), stacked, layer, value, where)
 
 
-def get(tree: Any, path: Path) -> Any:
+def _get(tree: Any, path: Path) -> Any:
     """The leaf at a path, None where its layer has no number of its own."""
     for part in path:
         if isinstance(part, int) and part not in tree:

@@ -67,10 +67,10 @@ class Progress:
         """Counts this process's part of a batch, and the others' as if they were like it."""
         masks = [value for name, value in batch.items() if name.endswith("_mask")]
         self._examples += len(masks[0]) * self._parts
-        self._tokens += sum(int(mask.sum()) for mask in masks) * self._parts
+        lengths = np.concatenate([mask.sum(axis=-1).ravel() for mask in masks])
+        self._tokens += int(lengths.sum()) * self._parts
         self._slots += sum(mask.size for mask in masks) * self._parts
         if self._flops_of:
-            lengths = np.concatenate([mask.sum(axis=-1).ravel() for mask in masks])
             self._flops += self._flops_of(lengths) * self._parts
 
     def take(self) -> dict[str, float]:

@@ -207,3 +207,4 @@ def test_only_inverted_lists_can_be_on_disk(factory, said, tmp_path):
     words = (f"embeddings={embedded(tmp_path / 'e')}", f"factory={factory}", "on_disk=True")
     with pytest.raises(InputError, match=said):
         run(settings(*words), tmp_path / "i")
+    assert not (tmp_path / "i" / ".parts").exists()
