@@ -55,6 +55,8 @@ COMMANDS = {
                     default="configs/mine/default.py"),
     "rounds": Command("tart_jax.train.rounds", "train, mine with that model, train from the start",
                       default="configs/rounds/default.py"),
+    "plan": Command("tart_jax.train.plan_run", "what a training needs of a device, and what fits",
+                    False, "configs/plan/default.py", "train"),
     "verify-resume": Command("tart_jax.train.verify_resume", "prove that a killed training goes on",
                              default="configs/verify-resume/default.py"),
     "audit-mined": Command("tart_jax.mine.audit_run", "scores and false negatives in mined data",

@@ -66,7 +66,7 @@ def load(
             source, num_labels=num_labels, new_head=new_head,
             dtype=dtype, remat=remat, scan=scan, shardings=shardings,
         )  # fmt: skip
-        encoder = _with_dropout(cross.config.encoder, dropout)
+        encoder = with_dropout(cross.config.encoder, dropout)
         config = dataclasses.replace(cross.config, encoder=encoder, dropout=dropout)
         return dataclasses.replace(cross, config=config)
     dual = pretrained.load(
@@ -74,7 +74,7 @@ def load(
         dtype=dtype, remat=remat, scan=scan,
     )  # fmt: skip
     dual = dual if layers is None else _shortened(dual, layers)
-    encoder = _with_dropout(dual.config.encoder, dropout)
+    encoder = with_dropout(dual.config.encoder, dropout)
     return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
 
 
@@ -214,7 +214,7 @@ def export_adapter(directory: Path, model: Model, trained: Any, *, rank: int, al
             adapter.write(folder, {"document": params}, layout, alone, **options)
 
 
-def _with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:
+def with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:
     names = {field.name for field in dataclasses.fields(encoder)} & set(DROPOUTS)
     changes: dict[str, Any] = dict.fromkeys(names, rate)
     return dataclasses.replace(encoder, **changes)

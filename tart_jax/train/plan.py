@@ -29,13 +29,26 @@ class Part(NamedTuple):
         return self.per_device == self.total
 
 
+# A CPU's compiler orders a program for parallel work and takes memory for it; accelerators' do not.
+FOR_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
 def compile_step(
-    step: Any, state: TrainState, batch: Batch, *, prng: str, mesh: Mesh
+    step: Any,
+    state: TrainState,
+    batch: Batch,
+    *,
+    prng: str,
+    mesh: Mesh,
+    options: dict[str, Any] | None = None,
 ) -> jax.stages.Compiled:
-    """The step for an abstract state, both as `run.build` makes them, and an abstract batch."""
+    """The step for an abstract state, both as `build.build` makes them, and an abstract batch.
+
+    options: of XLA, such as FOR_MEMORY.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0, impl=prng))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
-    return step.lower(state, batch, key).compile()
+    return step.lower(state, batch, key).compile(compiler_options=options)
 
 
 def pair_batch(b: int, n: int, length: int, mesh: Mesh) -> Batch:
