@@ -124,7 +124,8 @@ def faiss_search() -> None:
     found = []
     for gpu in (False, True):
         index = FaissIndex("Flat", 64, gpu=gpu)
-        index.add(vectors)
+        for part in np.array_split(vectors, 3):
+            index.add(part)
         found.append(index.search(vectors[:100], 10)[0])
     check("FAISS scores, GPU against CPU", float(np.abs(found[0] - found[1]).max()), 1e-3)
 

@@ -58,7 +58,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.tag = "tart_jax"  # the run's name, its last column
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices that share each batch of queries; -1: all of them
-    config.gpu = False  # search on the GPUs (needs faiss-gpu)
+    config.gpu = False  # FAISS: search on the GPUs, which divide the index (needs faiss-gpu)
+    config.gpu_float16 = False  # FAISS on GPUs: vectors in float16, in half the memory
     if arg == "quicktest":
         config.k = 10
         config.tokens_per_batch = 512

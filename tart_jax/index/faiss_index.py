@@ -46,8 +46,10 @@ class FaissIndex:
                 f"factory {factory!r} builds no FAISS index of {dims} dimensions"
                 f" ({_reason(error)}); try Flat, IVF256,Flat or HNSW32."
             ) from error
-        self._index = _to_gpu(index) if gpu else index
-        self._gpu = gpu
+        if gpu:
+            _require_gpus()
+        self._index, self._gpu, self._half = index, gpu, False
+        self._searched: Any = None  # the index as it is searched: on the GPUs where asked for
         self._lists: Path | None = None
 
     @property
@@ -62,6 +64,10 @@ class FaissIndex:
         """Learns the coarse cells and codes. InputError: fewer vectors than the factory needs."""
         if self._index.is_trained:
             return
+        faiss = _faiss()
+        cells = faiss.try_extract_index_ivf(self._index)
+        if self._gpu and cells is not None:
+            cells.clustering_index = _to_gpus(faiss.IndexFlat(cells.d, cells.metric_type))
         try:
             self._index.train(_vectors(sample, self.dims))
         except RuntimeError as error:
@@ -75,6 +81,7 @@ class FaissIndex:
 
     def add(self, embeddings: Float[np.ndarray, "n d"]) -> None:
         self._index.add(_vectors(embeddings, self.dims))
+        self._searched = None
 
     def fill_on_disk(
         self,
@@ -87,13 +94,13 @@ class FaissIndex:
         """Adds everything with one shard's lists in memory; they end in one file, read as needed.
 
         folder: empty, for an index file of each shard and for the lists, which `save` moves away.
-        InputError: an index without inverted lists, or on GPUs.
+        InputError: an index without inverted lists.
         """
         faiss = _faiss()
-        if self._gpu or faiss.try_extract_index_ivf(self._index) is None:
+        if faiss.try_extract_index_ivf(self._index) is None:
             raise InputError(
-                f"on_disk=True is for inverted lists on the host, such as IVF4096,PQ32 with"
-                f" gpu=False; the factory is {self.factory}, gpu={self._gpu}."
+                f"on_disk=True is for inverted lists, such as IVF4096,PQ32; the factory is"
+                f" {self.factory}."
             )
         files, before = [], 0
         for number, shard in enumerate(shards):
@@ -114,7 +121,14 @@ class FaissIndex:
     def search(
         self, queries: Float[np.ndarray, "b d"], k: int
     ) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
-        return ordered(*self._index.search(_vectors(queries, self.dims), k))
+        return ordered(*self._form().search(_vectors(queries, self.dims), k))
+
+    def _form(self) -> Any:
+        """The index that is searched. Several GPUs take a part each of one that is whole, as FAISS
+        fills shards only at once."""
+        if self._searched is None:
+            self._searched = _to_gpus(self._index, half=self._half) if self._gpu else self._index
+        return self._searched
 
     def set_parameters(self, parameters: str) -> None:
         """Search-time parameters in FAISS's own words: `nprobe=16`, `efSearch=64,nprobe=8`."""
@@ -123,7 +137,7 @@ class FaissIndex:
         faiss = _faiss()
         space = faiss.GpuParameterSpace() if self._gpu else faiss.ParameterSpace()
         try:
-            space.set_index_parameters(self._index, parameters)
+            space.set_index_parameters(self._form(), parameters)
         except RuntimeError as error:
             raise InputError(
                 f"parameters {parameters!r} do not fit the index {self.factory} ({_reason(error)});"
@@ -132,16 +146,18 @@ class FaissIndex:
 
     def save(self, directory: Path) -> None:
         faiss = _faiss()
-        index = faiss.index_gpu_to_cpu(self._index) if self._gpu else self._index
         with io.writing(directory / FILE) as aside:
-            faiss.write_index(index, str(aside))
+            faiss.write_index(self._index, str(aside))
         if self._lists is None:
             (directory / LISTS).unlink(missing_ok=True)
         else:
             self._lists = self._lists.replace(directory / LISTS)
 
     @classmethod
-    def load(cls, directory: Path, factory: str, *, gpu: bool = False) -> "FaissIndex":
+    def load(
+        cls, directory: Path, factory: str, *, gpu: bool = False, half: bool = False
+    ) -> "FaissIndex":
+        """gpu: search on all GPUs, which divide it; half: their vectors are float16."""
         faiss = _faiss()
         path = io.existing(directory / FILE, "index file")
         try:
@@ -153,13 +169,15 @@ class FaissIndex:
                 f"{path} is not a whole FAISS index ({_reason(error)}); build it again."
             ) from error
         loaded = cls.__new__(cls)
-        loaded.factory, loaded.dims, loaded._gpu = factory, index.d, gpu
-        loaded._lists = None
-        loaded._index = _to_gpu(index) if gpu else index
+        if gpu:
+            _require_gpus()
+        loaded.factory, loaded.dims = factory, index.d
+        loaded._index, loaded._gpu, loaded._half = index, gpu, half
+        loaded._searched = loaded._lists = None
         return loaded
 
 
-def _to_gpu(index: Any) -> Any:
+def _require_gpus() -> None:
     faiss = _faiss()
     if not hasattr(faiss, "StandardGpuResources"):
         raise InputError(
@@ -167,8 +185,15 @@ def _to_gpu(index: Any) -> Any:
         )
     if not faiss.get_num_gpus():
         raise InputError("gpu=True but FAISS sees no GPU; check the driver, or say gpu=False.")
+
+
+def _to_gpus(index: Any, *, half: bool = False) -> Any:
+    """Divided over all GPUs. InputError: FAISS has no such form."""
+    faiss = _faiss()
+    options = faiss.GpuMultipleClonerOptions()
+    options.shard, options.useFloat16 = True, half
     try:
-        return faiss.index_cpu_to_all_gpus(index)
+        return faiss.index_cpu_to_all_gpus(index, co=options)
     except RuntimeError as error:
         raise InputError(
             f"FAISS has no GPU form of this index ({_reason(error)}); say gpu=False."

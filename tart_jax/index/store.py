@@ -59,7 +59,7 @@ def save(
     io.write_json(directory / DESCRIPTION, head | description)
 
 
-def open(directory: str | Path, *, gpu: bool = False) -> StoredIndex:
+def open(directory: str | Path, *, gpu: bool = False, half: bool = False) -> StoredIndex:
     """InputError: no index there, or one of which a part is missing."""
     directory = io.existing(directory, "index folder")
     path = directory / DESCRIPTION
@@ -75,7 +75,7 @@ def open(directory: str | Path, *, gpu: bool = False) -> StoredIndex:
     elif factory == EXACT:
         index = ExactIndex.load(directory, dtype=description["dtype"])
     else:
-        index = FaissIndex.load(directory, factory, gpu=gpu)
+        index = FaissIndex.load(directory, factory, gpu=gpu, half=half)
     doc_ids = io.StringTable(directory / IDS)
     if not index.count == len(doc_ids) == description["count"]:
         raise InputError(

@@ -46,7 +46,7 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
         raise InputError("--workdir=FOLDER is missing: the run of --config.queries goes there.")
     queries = corpus.read_queries(config.queries) if config.queries else []
     queries = queries[: config.max_queries or None]
-    stored = store.open(config.index, gpu=config.gpu)
+    stored = store.open(config.index, gpu=config.gpu, half=config.gpu_float16)
     _set_options(config, stored)
     encoder, options = _query_side(config, stored)
     instruction = instructions.one(config.instruction, config.instructions, config.task)

@@ -1,5 +1,8 @@
 """FAISS indexes: exactness, training, parameters, round trip, refusals."""
 
+from types import SimpleNamespace
+
+import faiss
 import numpy as np
 import pytest
 
@@ -113,6 +116,51 @@ def test_wrong_widths_and_values_that_are_not_finite_are_refused():
 def test_a_gpu_asked_for_where_there_is_none_is_an_error():
     with pytest.raises(InputError, match="gpu=False"):
         FaissIndex("Flat", 16, gpu=True)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """FAISS with two GPUs that are not there: flat indexes are divided in memory, as it would."""
+    asked = []
+
+    def divided(index, co):
+        asked.append((co.shard, co.useFloat16))
+        shards = faiss.IndexShards(index.d, False, True)
+        vectors = index.reconstruct_n(0, index.ntotal)
+        for part in np.array_split(vectors, 2):
+            half = faiss.IndexFlatIP(index.d)
+            half.add(part)
+            shards.add_shard(half)
+        return shards
+
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
+    monkeypatch.setattr(faiss, "GpuMultipleClonerOptions", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", divided, raising=False)
+    return asked
+
+
+def test_divided_over_gpus_the_ids_are_the_order_of_adding_however_it_was_added(tmp_path, two_gpus):
+    whole, divided = built("Flat"), FaissIndex("Flat", 16, gpu=True)
+    for part in np.array_split(VECTORS, 7):
+        divided.add(part)
+        divided.search(VECTORS[:2], 1)  # what was divided before is out of date
+    divided.save(tmp_path)
+    loaded = FaissIndex.load(tmp_path, "Flat", gpu=True, half=True)
+    for index in (divided, loaded):
+        found, expected = index.search(VECTORS[:9], 5), whole.search(VECTORS[:9], 5)
+        np.testing.assert_array_equal(found[1], expected[1])
+    assert two_gpus[0] == (True, False) and two_gpus[-1] == (True, True)
+
+
+def test_faiss_itself_fills_shards_only_at_once():
+    """Why the index is divided whole. Should this fail, FAISS has learnt it."""
+    shards = faiss.IndexShards(16, False, True)
+    for _ in range(2):
+        shards.add_shard(faiss.IndexFlatIP(16))
+    shards.add(VECTORS[:100])
+    with pytest.raises(RuntimeError, match="single pass"):
+        shards.add(VECTORS[100:])
 
 
 def test_a_file_cut_short_is_refused(tmp_path):
