@@ -63,6 +63,8 @@ COMMANDS = {
                            default="configs/audit-mined/default.py", positional="mined"),
     "evaluate": Command("tart_jax.evaluate.run", "score a TREC run against qrels", True,
                         "configs/evaluate/default.py"),
+    "compare": Command("tart_jax.evaluate.compare", "two evaluations: is the difference chance?",
+                       False, "configs/compare/default.py", "runs"),
     "sweep": Command("tart_jax.report.sweep", "train variants with several seeds, and compare them",
                      default="configs/sweep/default.py"),
 }  # fmt: skip

@@ -98,14 +98,15 @@ def parse(
     """(config, workdir) of `--config=FILE --workdir=FOLDER --config.key=value ...`.
 
     default: the file where none is named; stage: whose keys the file must have.
-    positional: the key that a bare word sets; its command's keys may also be written `--key`.
+    positional: the key that bare words set, with commas between several; the command's keys may
+    also be written `--key`.
     """
-    name, workdir, overrides = default, None, []
+    name, workdir, overrides, bare = default, None, [], []
     words = list(argv)
     while words:
         option, equals, value = words.pop(0).partition("=")
         if positional and not option.startswith("-"):
-            overrides.append(f"--config.{positional}={option}{equals}{value}")
+            bare.append(f"{option}{equals}{value}")
             continue
         if not option.startswith("--"):
             raise InputError(
@@ -127,6 +128,8 @@ def parse(
             raise InputError(
                 f"{option} is not an option; there are --config, --workdir and --config.KEY."
             )
+    if bare:
+        overrides.append(f"--config.{positional}={','.join(bare)}")
     if not name:
         raise InputError("--config=FILE is missing; --help names the shipped config files.")
     if stage is not None:

@@ -26,6 +26,7 @@ OFFERED = {
     "P@k": "P_{k}",
     "Success@k": "success_{k}",
     "R-precision": "Rprec",
+    "Hole@k": "hole_{k}",  # ours: the share of the first k hits that nobody judged for the query
 }
 
 
@@ -73,7 +74,11 @@ def evaluate(
     dropped = 0
     if drop_self:
         dropped = sum(scores[query_id].pop(query_id, None) is not None for query_id in scores)
-    found = _trec_eval(scores, qrels, {name for name, _ in parsed.values()})
+    theirs = {name for name, _ in parsed.values() if not name.startswith("hole_")}
+    found = _trec_eval(scores, qrels, theirs) if theirs else {}
+    for depth in {k or 0 for name, k in parsed.values() if name.startswith("hole_")}:
+        for query_id, hits in scores.items():
+            found.setdefault(query_id, {})[f"hole_{depth}"] = _hole(hits, qrels[query_id], depth)
     per_query: dict[str, dict[str, float]] = {}
     for measure, (name, k) in parsed.items():
         per_query[measure] = {
@@ -124,6 +129,11 @@ def _trec_eval(
 ) -> dict[str, dict[str, float]]:
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, names)
     return evaluator.evaluate({query_id: hits for query_id, hits in scores.items() if hits})
+
+
+def _hole(hits: dict[str, float], judged: Mapping[str, int], k: int) -> float:
+    ordered = sorted(hits, key=lambda doc_id: (np.float32(hits[doc_id]), doc_id), reverse=True)
+    return sum(doc_id not in judged for doc_id in ordered[:k]) / k
 
 
 def _value(found: dict[str, float], name: str, k: int | None) -> float:

@@ -1,5 +1,6 @@
 """Whether a difference is more than the choice of queries: paired bootstrap and permutation."""
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -76,6 +77,42 @@ def permutation_p_value(
         signs = rng.integers(0, 2, (rows, len(differences)), np.int8) * 2 - 1
         reached += int((np.abs(signs @ differences) >= bar).sum())
     return (reached + 1) / (resamples + 1)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p adjusted for the number of tests (Holm, 1979): reject where it is below the level."""
+    adjusted, highest = {}, 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
+
+
+def win_tie_loss(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[int, int, int]:
+    """The queries on which ours is better, as good and worse; 1e-9 apart is as good."""
+    differences = _differences(ours, theirs)
+    wins, losses = int((differences > 1e-9).sum()), int((differences < -1e-9).sum())
+    return wins, len(differences) - wins - losses, losses
+
+
+def detectable_difference(
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    *,
+    level: float = 0.05,
+    power: float = 0.8,
+) -> float:
+    """The smallest true mean difference that a two-sided paired test of these queries would find.
+
+    With that power at that level, by the normal approximation (Sakai, 2016, "Topic set size
+    design"): (z of 1 - level/2, plus z of power) standard errors of the differences' mean.
+    """
+    differences = _differences(ours, theirs)
+    if len(differences) < 2:
+        return float("inf")
+    quantile = statistics.NormalDist().inv_cdf
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return float((quantile(1 - level / 2) + quantile(power)) * error)
 
 
 def macro_bootstrap(

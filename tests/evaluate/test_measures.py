@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tart_jax.evaluate.measures import OFFERED, evaluate, parse
@@ -191,3 +192,69 @@ def test_doubled_documents_and_scores_that_are_no_numbers_are_refused():
         evaluate({"q": hits(("a", 1.0), ("a", 2.0))}, {"q": {"a": 1}}, ["MAP"])
     with pytest.raises(InputError, match="not finite for query 'q'"):
         evaluate({"q": hits(("a", math.nan))}, {"q": {"a": 1}}, ["MAP"])
+
+
+def a_run(draw, queries=5, depth=20, documents=40):
+    """Scores with many ties."""
+    return {
+        f"q{q}": [
+            ScoredDocument(f"d{d}", float(draw.integers(0, 6)))
+            for d in draw.permutation(documents)[:depth]
+        ]
+        for q in range(queries)
+    }
+
+
+def judgements(draw, queries=5, documents=40):
+    return {
+        f"q{q}": {f"d{d}": int(draw.integers(0, 3)) for d in draw.permutation(documents)[:12]}
+        for q in range(queries)
+    }
+
+
+@pytest.mark.parametrize("k", [1, 5, 10, 30])
+def test_the_hole_is_the_share_of_hits_that_nobody_judged(k):
+    draw = np.random.default_rng(k)
+    run, qrels = a_run(draw), judgements(draw)
+    found = evaluate(run, qrels, (f"Hole@{k}", "nDCG@10")).per_query[f"Hole@{k}"]
+    for query_id, hits in run.items():
+        names = [hit.doc_id for hit in sorted(hits, key=lambda h: (-h.score, _reversed(h.doc_id)))]
+        count = 0
+        for name in names[:k]:
+            if name not in qrels[query_id]:
+                count += 1
+        assert found[query_id] == pytest.approx(count / k)
+    assert evaluate(run, {q: {} | j for q, j in qrels.items()}, ("Hole@5",)).missing == 0
+
+
+def _reversed(name):
+    """A key that sorts names the other way round."""
+    return [-ord(letter) for letter in name] + [0]
+
+
+def test_the_order_in_which_ties_stand_in_a_run_changes_nothing():
+    draw = np.random.default_rng(0)
+    run, qrels = a_run(draw), judgements(draw)
+    measures = ("nDCG@10", "MAP", "MRR@10", "Hole@10", "R-precision")
+    shuffled = {q: [hits[i] for i in draw.permutation(len(hits))] for q, hits in run.items()}
+    assert evaluate(run, qrels, measures).per_query == evaluate(shuffled, qrels, measures).per_query
+
+
+def test_unjudged_documents_below_all_others_change_the_hole_alone():
+    draw = np.random.default_rng(1)
+    run, qrels = a_run(draw), judgements(draw)
+    more = {
+        q: [*hits, *(ScoredDocument(f"new{i}", -1.0 - i) for i in range(9))]
+        for q, hits in run.items()
+    }
+    measures = ("nDCG@10", "MAP", "MRR@10", "Recall@100")
+    assert evaluate(more, qrels, measures).mean == evaluate(run, qrels, measures).mean
+    hole = [evaluate(x, qrels, ("Hole@30",)).mean["Hole@30"] for x in (run, more)]
+    assert hole[1] > hole[0]
+
+
+def test_a_query_without_hits_scores_zero_everywhere():
+    run = {"q0": [], "q1": [ScoredDocument("d1", 1.0)]}
+    qrels = {"q0": {"d1": 1}, "q1": {"d1": 1}}
+    found = evaluate(run, qrels, ("nDCG@10", "Hole@10", "MRR@10")).per_query
+    assert {name: scores["q0"] for name, scores in found.items()} == dict.fromkeys(found, 0.0)

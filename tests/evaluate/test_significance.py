@@ -93,3 +93,34 @@ def test_macro_bootstrap_averages_tasks_and_pairs_systems():
 def test_macro_bootstrap_refuses_unpaired_scores():
     with pytest.raises(InputError, match="same queries"):
         macro_bootstrap({"a": [np.ones(3)], "b": [np.ones(4)]})
+
+
+def test_holm_is_the_step_down_by_hand():
+    # 4 * .01; 3 * .013 = .039 is below it, so .04 stays; 2 * .03; .2
+    adjusted = significance.holm({"a": 0.01, "b": 0.2, "c": 0.013, "d": 0.03})
+    assert adjusted == pytest.approx({"a": 0.04, "b": 0.2, "c": 0.04, "d": 0.06})
+    assert significance.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert significance.holm({}) == {}
+
+
+def test_holm_keeps_the_rate_of_any_false_find_where_bare_p_values_do_not():
+    rng = np.random.default_rng(0)
+    draws = [scores(rng.uniform(size=10)) for _ in range(2000)]
+    assert np.mean([min(significance.holm(p).values()) < 0.05 for p in draws]) < 0.06
+    assert np.mean([min(p.values()) < 0.05 for p in draws]) > 0.3
+
+
+def test_wins_ties_and_losses_are_counted():
+    ours, theirs = scores([1, 0.5, 0.2, 0.2]), scores([0, 0.5, 0.2 + 1e-12, 0.9])
+    assert significance.win_tie_loss(ours, theirs) == (1, 2, 1)
+
+
+def test_the_detectable_difference_is_found_in_four_of_five_experiments():
+    rng = np.random.default_rng(0)
+    zero = scores(np.zeros(100))
+    bar = significance.detectable_difference(scores(rng.normal(0, 0.2, 100)), zero)
+    found = []
+    for _ in range(400):
+        values = rng.normal(bar, 0.2, 100)
+        found.append(abs(values.mean()) > 1.96 * values.std(ddof=1) / 10)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.1)  # the bar's own deviation is an estimate
