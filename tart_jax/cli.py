@@ -65,6 +65,8 @@ COMMANDS = {
                         "configs/evaluate/default.py"),
     "compare": Command("tart_jax.evaluate.compare", "two evaluations: is the difference chance?",
                        False, "configs/compare/default.py", "runs"),
+    "report": Command("tart_jax.report.run", "evaluations side by side: Markdown, LaTeX, HTML, CSV",
+                      True, "configs/report/default.py", "runs"),
     "sweep": Command("tart_jax.report.sweep", "train variants with several seeds, and compare them",
                      default="configs/sweep/default.py"),
 }  # fmt: skip

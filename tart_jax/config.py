@@ -246,7 +246,7 @@ def recorded(config: ConfigDict, workdir: Path, command: Sequence[str]) -> Itera
 
 def run_stage(
     name: str,
-    run: Callable[[ConfigDict, Path], None],
+    run: Callable[[ConfigDict, Path], Any],
     file: str,
     workdir: Path,
     overrides: Mapping[str, object],

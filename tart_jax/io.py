@@ -158,8 +158,17 @@ def write_jsonl(path: str | Path, records: Iterable[Any]) -> int:
 
 
 def sha256(path: str | Path) -> str:
+    return _digest(path, "sha256")
+
+
+def md5(path: str | Path) -> str:
+    """For files whose publisher names no better checksum."""
+    return _digest(path, "md5")
+
+
+def _digest(path: str | Path, kind: str) -> str:
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def shard_name(name: str, index: int, count: int, suffix: str) -> str:

@@ -79,6 +79,32 @@ def matrix(
     _save(FigureCanvasAgg(figure), path)
 
 
+def points(
+    path: Path,
+    found: Mapping[str, tuple[float, float, float, float]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+) -> None:
+    """One point for each name, (x, value, low, high), x on a logarithmic scale."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (name, (x, value, low, high)) in enumerate(found.items()):
+        axes.errorbar(x, value, yerr=[[value - low], [high - value]], fmt="o", capsize=3,
+                      label=name, color=COLOURS[index % len(COLOURS)])  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save(FigureCanvasAgg(figure), path)
+
+
 def histogram(
     path: Path, series: Mapping[str, Sequence[float | int]], *, title: str, label: str
 ) -> None:

@@ -10,8 +10,7 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg not in ("", "quicktest"):
         raise ValueError(f"variant {arg!r} is not known; there is 'quicktest'.")
     config = ConfigDict()
-    # Folders of `tart-jax evaluate`, or of a benchmark of it: then each task that both have.
-    config.runs = ""  # two of them between commas; bare words on the command line
+    config.runs = ""  # two workdirs of `tart-jax evaluate`, or of a benchmark, between commas
     config.measures = ()  # (): all that both have
     config.resamples = 10_000  # of the bootstrap and of the permutation test
     config.level = 0.05  # below it an adjusted p counts as a difference

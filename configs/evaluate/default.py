@@ -1,7 +1,9 @@
-"""Score a TREC run against qrels, as trec_eval does.
+"""Score a TREC run against qrels, as trec_eval does; or a system on the tasks of a benchmark.
 
 tart-jax evaluate --workdir=runs/a/scores \\
     --config.run=runs/a/search/run.trec --config.qrels=data/nfcorpus/qrels/test.tsv
+tart-jax evaluate --config=configs/evaluate/beir.py --config.retriever=runs/a/model \\
+    --config.root=data/beir --workdir=runs/a/beir
 """
 
 from ml_collections import ConfigDict
@@ -21,6 +23,23 @@ def get_config(arg: str = "") -> ConfigDict:
         "P@10",
         "Success@5",
     )  # also R-precision, MAP@k, ...
+    config.benchmark = ""  # a table of tasks (.tsv), or a test folder of `tart-jax prepare`
+    config.root = "data"  # a table's folders stand here
+    config.download = False  # get what is missing there, where its address is known
+    config.tasks = ()  # of the benchmark; (): all
+    config.pooled = False  # also over the documents of all tasks, encoded once
+    config.pools = False  # each query ranks only the documents judged for it (BIRCO)
+    config.instruction = ("right",)  # right, none, wrong (another task's), wording:2, ...
+    config.max_queries = 0  # of a task, always the same ones; 0: all
+    config.max_documents = 0  # of a task, the judged always among them; 0: all
+    config.retriever = ""  # a model (a folder, a hub id, package:NAME), or BM25
+    config.encode_options = ()  # ("document_length=256", ...): keys of configs/encode/default.py
+    config.retriever_options = ()  # ("query_length=64", ...): keys of configs/search/default.py
+    config.reranker = ""  # a cross-encoder or a T5 for the first `candidates`; "": none
+    config.reranker_kind = "cross_encoder"  # or monot5, upr
+    config.reranker_options = ()  # ("max_length=256", ...): keys of configs/rerank/default.py
+    config.k = 100  # documents that the retriever finds for a query
+    config.candidates = 100  # of them are reranked
     config.drop_self = True  # remove a hit with the query's own id first (BEIR)
     config.complete = True  # judged queries that the run lacks count 0; False: they are left out
     config.resamples = 10_000  # of the bootstrap, for the 95% intervals of the means

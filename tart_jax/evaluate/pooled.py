@@ -68,13 +68,14 @@ def means(
     tasks: Sequence[str],
     resamples: int,
     seed: int,
+    weights: Sequence[float] | None = None,
 ) -> dict[str, Interval]:
     """The mean over tasks of each system's mean, with paired bootstrap intervals."""
     arrays = {
         name: [np.array([scores[task][q] for q in sorted(scores[task])]) for task in tasks]
         for name, scores in systems.items()
     }
-    return macro_bootstrap(arrays, resamples=resamples, seed=seed)
+    return macro_bootstrap(arrays, resamples=resamples, seed=seed, weights=weights)
 
 
 def _write(path: Path, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: a run and qrels to scores."""
+"""Stage `evaluate`: a run and qrels to scores, or a system on all tasks of a benchmark."""
 
 from pathlib import Path
 
@@ -7,17 +7,56 @@ from rich.console import Console
 from rich.table import Table
 
 from tart_jax import io
+from tart_jax.evaluate import benchmark, pages
 from tart_jax.evaluate.measures import Evaluation, evaluate, parse
 from tart_jax.evaluate.significance import Interval, bootstrap
 from tart_jax.types import InputError
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Writes `metrics.json` and `per_query.jsonl` into `workdir` and prints a table."""
-    if not config.run or not config.qrels:
-        raise InputError("--config.run (a TREC run) and --config.qrels (a TSV) are both needed.")
+    """Scores `config.run`, or evaluates `config.retriever` on `config.benchmark`."""
     for measure in config.measures:
         parse(measure)  # before the files, which may be large
+    if not config.benchmark:
+        single(config, workdir)
+        return
+    if config.run or config.qrels:
+        raise InputError("--config.benchmark and --config.run exclude each other.")
+    options = benchmark.Options(
+        benchmark=config.benchmark,
+        root=config.root,
+        download=config.download,
+        tasks=tuple(config.tasks),
+        pooled=config.pooled,
+        pools=config.pools,
+        instruction=tuple(config.instruction),
+        max_queries=config.max_queries,
+        max_documents=config.max_documents,
+        retriever=config.retriever,
+        encode_options=tuple(config.encode_options),
+        retriever_options=tuple(config.retriever_options),
+        reranker=config.reranker,
+        reranker_kind=config.reranker_kind,
+        reranker_options=tuple(config.reranker_options),
+        k=config.k,
+        candidates=config.candidates,
+        measures=tuple(config.measures),
+        resamples=config.resamples,
+    )
+    benchmark.run(options, workdir, scored)
+    for table in pages.tables(pages.load(workdir), resamples=config.resamples, seed=config.seed):
+        table.show()
+
+
+def single(config: ConfigDict, workdir: Path) -> None:
+    """Writes `metrics.json` and `per_query.jsonl` into `workdir` and prints a table."""
+    show(*scored(config, workdir), Console())
+
+
+def scored(config: ConfigDict, workdir: Path) -> tuple[Evaluation, dict[str, Interval]]:
+    """Writes the scores of one run; what it wrote."""
+    if not config.run or not config.qrels:
+        raise InputError("--config.run (a TREC run) and --config.qrels (a TSV) are both needed.")
     evaluation = evaluate(
         io.read_run(config.run),
         io.read_qrels(config.qrels),
@@ -30,7 +69,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for measure, values in evaluation.per_query.items()
     }
     write(workdir, evaluation, intervals, run=config.run, qrels=config.qrels)
-    show(evaluation, intervals, Console())
+    return evaluation, intervals
 
 
 def write(

@@ -121,12 +121,14 @@ def macro_bootstrap(
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
+    weights: Sequence[float] | None = None,
 ) -> dict[str, Interval]:
     """For each system the mean over tasks of its mean over queries, with its percentile interval.
 
     systems: name -> one array of per-query scores for each task, queries in the same order in every
     system. Queries are resampled within their task, the same ones for all systems: the intervals
-    are paired, and differences may be given as systems. InputError: arrays of other lengths.
+    are paired, and differences may be given as systems. weights: of the tasks; None: all the same.
+    InputError: arrays of other lengths.
     """
     names = list(systems)
     shapes = {tuple(len(scores) for scores in systems[name]) for name in names}
@@ -135,15 +137,17 @@ def macro_bootstrap(
     rng = np.random.default_rng(seed)
     means = np.zeros((len(names), resamples))
     tasks = list(zip(*systems.values(), strict=True))
-    for arrays in tasks:
+    parts = np.ones(len(tasks)) if weights is None else np.asarray(weights, np.float64)
+    parts = parts / parts.sum()
+    for part, arrays in zip(parts, tasks, strict=True):
         scores = np.stack([np.asarray(array, np.float64) for array in arrays])
         begin = 0
         for rows in _blocks(resamples, scores.size):
             drawn = rng.integers(0, scores.shape[1], (rows, scores.shape[1]))
-            means[:, begin : begin + rows] += scores[:, drawn].mean(axis=2) / len(tasks)
+            means[:, begin : begin + rows] += scores[:, drawn].mean(axis=2) * part
             begin += rows
     ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    centres = [float(np.mean([np.mean(array) for array in systems[name]])) for name in names]
+    centres = [float(parts @ [np.mean(array) for array in systems[name]]) for name in names]
     return {
         name: Interval(centre, float(low), float(high))
         for name, centre, low, high in zip(names, centres, *ends, strict=True)

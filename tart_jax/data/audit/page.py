@@ -1,6 +1,5 @@
 """What an audit found, as tables and as one page of HTML that needs no other file."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -8,26 +7,7 @@ from typing import Any
 
 from tart_jax import plots
 from tart_jax.data.audit.records import KINDS
-from tart_jax.tables import Table
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem;
-  color: #222; }}
-table {{ border-collapse: collapse; margin: 0.5rem 0 1.5rem; }}
-th, td {{ border-bottom: 1px solid #ddd; padding: 0.25rem 0.7rem; text-align: right;
-  vertical-align: top; }}
-th:first-child, td:first-child, td.text {{ text-align: left; }}
-td.text {{ overflow-wrap: anywhere; }}
-img {{ max-width: 100%; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; padding: 0.7rem; }}
-.scroll {{ overflow-x: auto; }}
-</style></head><body>
-<h1>{title}</h1>
-{body}
-</body></html>
-"""
+from tart_jax.tables import Table, html_page, html_picture
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
@@ -166,27 +146,13 @@ def figures(
 def html(result: Mapping[str, Any], pictures: Sequence[Path], instances: Sequence[str]) -> str:
     """The page; every text of the data is escaped."""
     parts = [f"<p>{escape(', '.join(source['path'] for source in result['sources']))}</p>"]
-    parts += [_table(table) for table in tables(result)]
-    for picture in pictures:
-        data = base64.b64encode(picture.read_bytes()).decode("ascii")
-        parts.append(f'<p><img alt="{picture.stem}" src="data:image/png;base64,{data}"></p>')
+    parts += [table.html() for table in tables(result)]
+    parts += [html_picture(picture) for picture in pictures]
     parts += [_places(fault) for fault in result["faults"] if fault["first"]]
     if instances:
         parts.append("<h2>Instances</h2>")
         parts += [f"<pre>{escape(text)}</pre>" for text in instances]
-    return _PAGE.format(title=escape(f"Audit of {result['path']}"), body="\n".join(parts))
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    )
-    note = f"<p>{escape(table.note)}</p>" if table.note else ""
-    return (
-        f'<h2>{escape(table.title)}</h2>\n<div class="scroll"><table><tr>{head}</tr>\n{rows}'
-        f"</table></div>{note}"
-    )
+    return html_page(f"Audit of {result['path']}", parts)
 
 
 def _places(fault: Mapping[str, Any]) -> str:

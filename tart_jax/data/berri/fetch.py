@@ -44,7 +44,7 @@ def find(task: str, origin: Origin, folder: Path, *, download: bool) -> Found:
     if by_hand:
         raise InputError(manual(task, origin, folder, by_hand))
     for source in lacking:
-        _download(task, source, origin, folder / task / source.file)
+        _from_anywhere(task, source, origin, folder / task / source.file)
     units: dict[str, list[Path]] = {}
     sources = []
     for source in origin.files:
@@ -67,7 +67,23 @@ def _verified(path: Path, source: Source) -> dict[str, Any]:
             f"{path} has the sha256 {digest}, not the {source.sha256} known for it; remove it and"
             " get it again."
         )
+    if source.md5 is not None and (found := io.md5(path)) != source.md5:
+        raise InputError(
+            f"{path} has the md5 {found}, not the {source.md5} known for it; remove it and get it"
+            " again."
+        )
     return {"size": size, "sha256": digest}
+
+
+def _from_anywhere(task: str, source: Source, origin: Origin, path: Path) -> None:
+    """From its url, or from the first mirror that has it. InputError: of the last one asked."""
+    places = [source, *(source._replace(url=mirror) for mirror in source.mirrors)]
+    for place in places[:-1]:
+        try:
+            return _download(task, place, origin, path)
+        except InputError as error:
+            logger.warning("%s Asking %s.", error, places[-1].url)
+    _download(task, places[-1], origin, path)
 
 
 def _download(task: str, source: Source, origin: Origin, path: Path) -> None:

@@ -66,6 +66,8 @@ class Source(NamedTuple):
     size: int | None  # bytes, where known
     sha256: str | None  # where known
     unit: str
+    md5: str | None = None  # where that is what the publisher names
+    mirrors: tuple[str, ...] = ()  # asked in turn where `url` does not answer
 
 
 class Origin(NamedTuple):
