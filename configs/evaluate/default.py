@@ -35,6 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.retriever = ""  # a model (a folder, a hub id, package:NAME), or BM25
     config.encode_options = ()  # ("document_length=256", ...): keys of configs/encode/default.py
     config.retriever_options = ()  # ("query_length=64", ...): keys of configs/search/default.py
+    config.plain_retriever = False  # True: it reads no instruction, the reranker does (TART-full)
     config.reranker = ""  # a cross-encoder or a T5 for the first `candidates`; "": none
     config.reranker_kind = "cross_encoder"  # or monot5, upr
     config.reranker_options = ()  # ("max_length=256", ...): keys of configs/rerank/default.py

@@ -49,6 +49,7 @@ class Options(NamedTuple):
     retriever: str
     encode_options: Sequence[str]
     retriever_options: Sequence[str]
+    plain_retriever: bool
     reranker: str
     reranker_kind: str
     reranker_options: Sequence[str]
@@ -206,7 +207,8 @@ def _cell(setting: Setting, task: str, scope: str, condition: str) -> dict[str, 
     search = {"index": built, "queries": test / task, "k": depth}
     search |= _pairs(options.retriever_options)
     if options.retriever != BM25:  # which matches words, and reads no instruction
-        search |= {"model": options.retriever, "instruction": words}
+        plain = options.plain_retriever
+        search |= {"model": options.retriever, "instruction": "" if plain else words}
     digest = Step("search", search_run.run, folder / "run", "run.trec", search, digest).done()
     last = folder / "run"
     if options.pools:

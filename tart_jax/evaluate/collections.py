@@ -18,6 +18,7 @@ from tart_jax.data import corpus, dataset_folder
 from tart_jax.data.berri import fetch
 from tart_jax.data.berri.task import Origin, Source
 from tart_jax.data.instructions import InstructionRow, read_table, write_table
+from tart_jax.data.sources import JsonlSource
 from tart_jax.types import Document, InputError, Qrels, Query
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,12 @@ LOTTE = "collection.tsv"
 class Row(NamedTuple):
     """A task of a benchmark, as its table has it.
 
-    folder: under the root, in BEIR's layout or LoTTE's. split: of the qrels (LoTTE: of the
-    questions); "": documents without queries, for the pool. instruction: "bank:NAME/ROW", or a
-    text. group: its mean counts as one task. url, md5: of a zip file whose contents make the first
-    part of `folder`. documents, queries: counts that its source publishes, or "".
+    folder: under the root, in BEIR's layout or LoTTE's; or a .jsonl of training examples, whose
+    queries are the documents: what looks like an answer and is of another kind. split: of the qrels
+    (LoTTE: of the questions); "": documents without queries, for the pool. instruction:
+    "bank:NAME/ROW", the same of a .tsv under the root, or a text. group: its mean counts as one
+    task. url, md5: of a zip file whose contents make the first part of `folder`. documents,
+    queries: counts that its source publishes, or "".
     """
 
     task: str
@@ -105,6 +108,8 @@ def make(out: Path, rows: Sequence[Row], root: str | Path, *, pooled: bool, down
     stats = dataset_folder.finished(out, KIND, ours)
     if any(stats.get(name) != value for name, value in header.items()):
         with dataset_folder.building(out) as (aside, stats):
+            table = [_instruction(row, Path(root)) for row in rows if row.split]
+            write_table(aside / "instructions.tsv", table)
             stats |= header | {"counts": _write(aside, rows, folders, pooled)}
     _tell_counts(rows, stats["counts"])
     return out
@@ -113,7 +118,7 @@ def make(out: Path, rows: Sequence[Row], root: str | Path, *, pooled: bool, down
 def find(row: Row, root: Path, *, download: bool) -> Path:
     """The folder of a task under `root`, out of a zip file there or at its url."""
     folder = root / row.folder
-    if folder.is_dir():
+    if folder.is_dir() or folder.is_file():
         return folder
     name = Path(row.folder).parts[0]
     if not row.url.endswith(".zip"):
@@ -142,8 +147,6 @@ def _write(
     out: Path, rows: Sequence[Row], folders: dict[str, Path], pooled: bool
 ) -> dict[str, list[int]]:
     """Task -> [documents, queries], all written."""
-    asked = [row for row in rows if row.split]
-    write_table(out / "instructions.tsv", [_instruction(row) for row in asked])
     counts = {}
     for row in rows:
         folder, place = folders[row.task], out / row.task
@@ -185,6 +188,11 @@ def _write_queries(place: Path, folder: Path, row: Row) -> int:
 
 
 def _documents(folder: Path) -> Iterator[Document]:
+    if folder.is_file():
+        examples = JsonlSource(folder)
+        for place in range(len(examples)):
+            yield Document(examples[place].query_id, examples[place].query)
+        return
     if not (folder / LOTTE).is_file():
         newer = folder / "corpus_new.jsonl"  # of X2's archive
         yield from corpus.read_documents(newer if newer.is_file() else folder)
@@ -213,15 +221,15 @@ def _asked(folder: Path, split: str) -> tuple[list[Query], Qrels]:
     return queries, qrels
 
 
-def _instruction(row: Row) -> InstructionRow:
+def _instruction(row: Row, root: Path) -> InstructionRow:
     """The task's wordings under the task's name."""
-    bank, slash, name = row.instruction.rpartition("/")
-    if not row.instruction.startswith("bank:"):
+    table, _, name = row.instruction.rpartition("/")
+    if not table.startswith("bank:") and not table.endswith(".tsv"):
         return InstructionRow(row.task, "", "", "", (row.instruction,))
-    table = read_table(bank)
-    if not slash or name not in table:
-        raise InputError(f"task {row.task}: {row.instruction} is no row of a bank of instructions.")
-    return replace(table[name], task=row.task)
+    rows = read_table(table if table.startswith("bank:") else root / table)
+    if name not in rows:
+        raise InputError(f"task {row.task}: {row.instruction} names no row of {table}.")
+    return replace(rows[name], task=row.task)
 
 
 def _tell_counts(rows: Sequence[Row], counts: dict[str, list[int]]) -> None:

@@ -35,6 +35,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         retriever=config.retriever,
         encode_options=tuple(config.encode_options),
         retriever_options=tuple(config.retriever_options),
+        plain_retriever=config.plain_retriever,
         reranker=config.reranker,
         reranker_kind=config.reranker_kind,
         reranker_options=tuple(config.reranker_options),

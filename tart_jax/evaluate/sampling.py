@@ -18,7 +18,8 @@ def sample(
 ) -> Path:
     """`out` with instructions.tsv, each task's queries and qrels, and pooled/corpus.jsonl.
 
-    source: BEIR folders of tasks with instructions.tsv, document ids `task/...`. max_queries,
+    source: BEIR folders of tasks with instructions.tsv, document ids `task/...`; folders of
+    documents alone go into the pool, too. max_queries,
     max_documents: of each task, drawn by (seed, id); 0: all. Made anew where anything differs.
     """
     source = io.existing(source, "test folder")
@@ -27,6 +28,8 @@ def sample(
     for name in table:
         inputs += [corpus.queries_file(source / name), source / name / "qrels" / "test.tsv"]
         inputs += [corpus.corpus_file(source / name)]
+    others = _others(source, table)
+    inputs += [corpus.corpus_file(source / name) for name in others]
     plan: dict[str, Any] = {
         "options": {"max_queries": max_queries, "max_documents": max_documents, "seed": seed},
         "sources": [io.sha256(path) for path in inputs],
@@ -36,11 +39,18 @@ def sample(
         return out
     write_table(out / "instructions.tsv", list(table.values()))
     judged = {name: _queries(source / name, out / name, max_queries, seed) for name in table}
+    judged |= {name: set() for name in others}
     drawn = Counter[str]()
     rows = _documents(source, judged, max_documents, seed, drawn)
     io.write_jsonl(out / "pooled" / "corpus.jsonl", rows)
     io.write_json(path, plan | {"documents": dict(drawn)})
     return out
+
+
+def _others(source: Path, tasks: Mapping[str, Any]) -> list[str]:
+    """The folders of documents that no query is asked of."""
+    names = sorted(path.parent.name for path in source.glob("*/corpus.jsonl*"))
+    return [name for name in names if name not in tasks and name != "pooled"]
 
 
 def _queries(source: Path, out: Path, limit: int, seed: int) -> set[str]:

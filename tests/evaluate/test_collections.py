@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def beir(folder, texts=("one", "two"), split="test"):
 def test_the_shipped_tables_are_whole(name):
     rows = collections.read(f"configs/evaluate/{name}.tsv")
     for found in rows:
-        instructions = collections._instruction(found).instructions
+        instructions = collections._instruction(found, Path(".")).instructions
         assert instructions and all(instructions)
         assert not found.md5 or len(found.md5) == 32
         assert found.url == "" or found.url.startswith("https://")
@@ -83,6 +84,30 @@ def test_a_test_folder_is_made_with_the_ids_of_its_tasks(tmp_path):
     assert (out / "dataset.json").stat().st_mtime_ns == before
     collections.make(tmp_path / "out", rows[:1], tmp_path, pooled=False, download=False)
     assert not (out / "b").exists() and not (out / "pooled").exists()
+
+
+def test_the_queries_of_training_examples_may_be_documents_that_look_alike(tmp_path):
+    beir(tmp_path / "a")
+    example = {
+        "task": "a",
+        "query_id": "q7",
+        "query": "Is it one?",
+        "positives": [],
+        "negatives": [],
+    }
+    example["positives"] = [{"doc_id": "0", "text": "one"}]
+    io.write_jsonl(tmp_path / "train" / "a.jsonl", [example])
+    (tmp_path / "words.tsv").write_text(
+        "task\tintent\tdomain\tunit\tinstruction_1\nmine\ta\tb\tc\tFind mine.\n"
+    )
+    rows = [
+        row("a", instruction="words.tsv/mine"),
+        row("a-questions", folder="train/a.jsonl", split=""),
+    ]
+    out = collections.make(tmp_path / "out", rows, tmp_path, pooled=True, download=False)
+    found = {d.doc_id: d.text for d in corpus.read_documents(out / "pooled")}
+    assert found["a-questions/q7"] == "Is it one?" and len(found) == 3
+    assert read_table(out / "instructions.tsv")["a"].instructions == ("Find mine.",)
 
 
 def test_lotte_is_read_as_it_is_published_and_query_0_counts(tmp_path):
@@ -159,7 +184,7 @@ def test_another_file_than_published_is_refused(served):
         ({"folder": "nowhere"}, "no address is known for it"),
         ({"folder": "nowhere", "url": "https://x/y.tar.gz"}, "get it from https://x/y.tar.gz"),
         ({"split": "dev"}, "dev.tsv"),
-        ({"instruction": "bank:beir/nothing"}, "is no row of a bank"),
+        ({"instruction": "bank:beir/nothing"}, "names no row of bank:beir"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path, change, said):
