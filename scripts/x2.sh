@@ -26,7 +26,7 @@ for task in agnews altlex climate-fever pubmedqa quora scitldr squad; do
     tart-jax index --config.factory=BM25 --config.corpus=$DATA/test/$task --workdir=$RUN/bm25/$task
 done
 tart-jax mine --config=configs/mine/real_tasks.py --workdir=$RUN/mined --config.max_per_task=400 \
-  --config.index=$RUN/bm25/{task} --config.retriever.model=
+  --config.index="$RUN/bm25/{task}" --config.retriever.model=
 train full cross_encoder.py --config.data.train=$RUN/mined/mined.jsonl --config.steps=150 \
   --config.optimizer.warmup_steps=15 --config.eval.every=150
 

@@ -19,6 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.tasks = ()  # those that are averaged; (): all
     config.max_queries = 0  # test queries of a task, at most, always the same; 0: all
     config.max_documents = 0  # of a task, the judged always among them; 0: all
+    config.tested = ("right",)  # with what its queries are asked: right, none, wrong, wording:2
     config.k = 10  # hits looked at: nDCG@k, share of hits of the wanted kind
     config.resamples = 10_000  # of the paired bootstrap behind each interval
     config.seed = 0  # of the bootstrap and of the draw of queries and documents

@@ -18,6 +18,7 @@ def get_config(arg: str = "") -> ConfigDict:
         f"with instructions: {BUDGET}; data.instruction_dropout=0.1",
         f"without instructions: {BUDGET}; data.instruction_dropout=1.0",
     )
+    config.tested = ("right", "none")
     config.seeds = (0,)
     if arg != "quicktest":
         config.max_queries = 100

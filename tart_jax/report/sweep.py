@@ -14,7 +14,7 @@ from tart_jax import io, plots
 from tart_jax.data import mixture
 from tart_jax.data.instructions import read_table, require_tasks
 from tart_jax.encode import run as encode
-from tart_jax.evaluate import sampling
+from tart_jax.evaluate import benchmark, sampling
 from tart_jax.evaluate.pooled import Scores, means, measure
 from tart_jax.evaluate.significance import Interval
 from tart_jax.evaluate.systems import SCOPES, dense, load_tasks
@@ -39,12 +39,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
         seed=config.seed,
     )
     found = {
-        name: [
-            _measured(config, workdir / slug(name) / f"seed-{seed}", options | {"seed": seed}, test)
+        name if len(config.tested) == 1 else f"{name}, asked with {condition}": [
+            _measured(
+                config, workdir / slug(name) / f"seed-{seed}", options | {"seed": seed}, test,
+                condition,
+            )
             for seed in config.seeds
         ]
         for name, options in variants.items()
-    }
+        for condition in config.tested
+    }  # fmt: skip
     tasks = list(config.tasks) or list(load_tasks(test))
     _report(config, found, tasks, workdir)
     logger.info("Compared %d models: %s", sum(map(len, found.values())), workdir / "report.md")
@@ -84,13 +88,21 @@ def _check(config: ConfigDict, variants: Mapping[str, Mapping[str, str]]) -> Non
         settings = configs.load(config.train, [f"--config.{k}={v}" for k, v in options.items()])
         mixture.open_sources(settings.data.train)
     path = Path(config.test) / "instructions.tsv"
-    require_tasks(read_table(path), config.tasks, path)
+    table = read_table(path)
+    require_tasks(table, config.tasks, path)
+    if not config.tested:
+        raise InputError("config.tested is empty; ('right',) asks with the instructions.")
+    for condition in config.tested:
+        benchmark.asked(table, next(iter(table)), condition)
 
 
 def _measured(
-    config: ConfigDict, folder: Path, options: Mapping[str, Any], test: Path
+    config: ConfigDict, folder: Path, options: Mapping[str, Any], test: Path, condition: str
 ) -> dict[str, Any]:
-    """The scores of one model, trained and encoded where that is not done yet."""
+    """The scores of one model, trained and encoded where that is not done yet.
+
+    condition: what its test queries are asked with, see `benchmark.asked`.
+    """
     configs.run_stage("train", train.run, config.train, folder / "train", options)
     model, pooled = folder / "train" / "model", test / "pooled"
     made_of = {"model": model, "corpus": pooled}
@@ -100,14 +112,17 @@ def _measured(
         "weights_sha256": result["weights_sha256"],
         "test_sha256": io.sha256(test / sampling.DESCRIPTION),
         "k": config.k,
+        "tested": condition,
     }
-    path = folder / "scores.json"
+    path = folder / f"scores-{slug(condition)}.json"
     stored = io.read_json(path) if path.is_file() else {}
     if stored.get("made_from") == made_from:
         return stored
     tasks = load_tasks(test)
-    asked = {name: task.instruction for name, task in tasks.items()}
-    scores: Scores = measure(dense(model, folder / "e"), tasks, asked, config.k, folder / "runs")
+    table = read_table(test / "instructions.tsv")
+    asked = {name: benchmark.asked(table, name, condition) for name in tasks}
+    runs = folder / f"runs-{slug(condition)}"
+    scores: Scores = measure(dense(model, folder / "e"), tasks, asked, config.k, runs)
     record = {
         "made_from": made_from,
         "steps": result["steps"],

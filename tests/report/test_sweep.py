@@ -73,9 +73,13 @@ def whole(tmp_path_factory, world):
 def test_each_variant_is_trained_with_each_seed_and_compared(whole):
     report = io.read_json(whole / "report.json")
     assert set(report["ndcg"]["closed"]) == {"still", "moving"} and report["seeds"] == [0, 1]
-    still = [io.read_json(whole / "still" / f"seed-{seed}" / "scores.json") for seed in (0, 1)]
+    still = [
+        io.read_json(whole / "still" / f"seed-{seed}" / "scores-right.json") for seed in (0, 1)
+    ]
     assert still[0]["ndcg"] == still[1]["ndcg"]  # it did not learn, whatever the seed
-    moving = [io.read_json(whole / "moving" / f"seed-{seed}" / "scores.json") for seed in (0, 1)]
+    moving = [
+        io.read_json(whole / "moving" / f"seed-{seed}" / "scores-right.json") for seed in (0, 1)
+    ]
     hashes = {record["made_from"]["weights_sha256"] for record in (*still, *moving)}
     assert len(hashes) == 3
     mean = sweep.over_seeds([record["ndcg"] for record in moving], "pooled")
@@ -110,6 +114,24 @@ def test_what_is_finished_is_not_done_again(whole, world, monkeypatch):
     assert (whole / "report.json").read_bytes() == before
 
 
+@pytest.mark.slow
+def test_a_grid_asks_each_model_with_and_without_and_trains_none_anew(whole, world, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(sweep.train.loop, "save", never)
+    run(world, whole, tested=("right", "none"))
+    report = io.read_json(whole / "report.json")
+    assert set(report["ndcg"]["pooled"]) == {
+        f"{name}, asked with {condition}"
+        for name in ("still", "moving")
+        for condition in ("right", "none")
+    }
+    asked = [whole / "still" / "seed-0" / f"runs-{name}" / "news.pooled.trec"
+             for name in ("right", "none")]  # fmt: skip
+    assert asked[0].read_bytes() != asked[1].read_bytes()
+
+
 @pytest.mark.parametrize(
     "change,named",
     [
@@ -123,6 +145,8 @@ def test_what_is_finished_is_not_done_again(whole, world, monkeypatch):
         ({"seeds": ()}, "config.seeds"),
         ({"seeds": (1, 1)}, "config.seeds"),
         ({"tasks": ("poems",)}, "'poems'"),
+        ({"tested": ()}, "config.tested is empty"),
+        ({"tested": ("rigth",)}, "'rigth' is not one of right"),
     ],
 )
 def test_a_mistake_is_named_before_the_first_training(world, tmp_path, change, named):
