@@ -14,7 +14,7 @@ ORDER = [
     ("data",), ("models",), ("losses",), ("checkpoints",), ("encode",), ("index",),
     ("search",),
     ("mine", "evaluate"),
-    ("train",), ("report", "serve"), ("api",), ("demo",), ("cli",),
+    ("train",), ("report", "serve"), ("api",), ("demo", "harness"), ("cli",),
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 # A dependency that may be absent, or that changes often, is imported in one file.
