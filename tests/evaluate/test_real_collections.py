@@ -6,9 +6,9 @@ from tart_jax import config, io
 from tart_jax.evaluate import run as evaluate
 from tart_jax.evaluate.collections import Row
 
-# nDCG@10, Recall@100 of bm25s 0.3.16, k1 1.2, b 0.75, English stop words, Snowball, title and text.
+# nDCG@10, and of arguana Recall@100, of bm25s 0.3.16, k1 1.2, b 0.75, English stop words, Snowball, title and text.
 FIGURES = {
-    "nfcorpus": (0.3187, 0.2552), "arguana": (0.4914, 0.9665), "cranfield": (0.3755, None),
+    "nfcorpus": (0.3187, None), "arguana": (0.4914, 0.9665), "cranfield": (0.3755, None),
     "adi": (0.4782, None), "vaswani-npl": (0.4361, None), "cosqa-python": (0.3363, None),
     "multitask-derived/agnews-title2summary": (0.6565, None),
     "multitask-derived/altlex-wiki2simple": (0.9883, None),
@@ -44,8 +44,10 @@ def test_bm25_has_the_figures_of_another_program_on_every_collection(test_data, 
     }
     for folder, (ndcg, recall) in FIGURES.items():
         measures = found[folder.rpartition("/")[2]]
-        # the figures have four digits; ties at the cut may fall otherwise
-        assert measures["nDCG@10"]["mean"] == pytest.approx(ndcg, abs=5e-4), folder
+        # Four digits. The figures break ties by rank, trec_eval by id: where there are some at the
+        # cut-off, that is worth 0.0019 on arguana (33 of 1,401 queries) and less elsewhere.
+        within = 2e-3 if measures["nDCG@10"]["ties_at_cutoff"] else 1e-4
+        assert measures["nDCG@10"]["mean"] == pytest.approx(ndcg, abs=within), folder
         if recall:
-            assert measures["Recall@100"]["mean"] == pytest.approx(recall, abs=5e-4), folder
+            assert measures["Recall@100"]["mean"] == pytest.approx(recall, abs=2e-4), folder
     assert found["nfcorpus"]["Hole@10"]["mean"] > 0.5  # far from all is judged
