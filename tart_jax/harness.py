@@ -21,7 +21,34 @@ from tart_jax.api import Reranker, Retriever
 FRAMEWORK = "tart_jax"
 
 
-class MtebEncoder:
+class _Mteb:
+    """What mteb asks of both kinds: instructions by its task's name, and what the model is."""
+
+    def __init__(self, model: Any, source: str | Path, instructions: Any, name: str):
+        self._model, self._instructions, self._about = model, instructions, None
+        self._name = name or f"{FRAMEWORK}/{Path(str(source)).name.replace(':', '-')}"
+
+    def _instruction(self, task_metadata: Any) -> str:
+        given = self._instructions
+        return given if isinstance(given, str) else given.get(task_metadata.name, "")
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        if self._about is None:
+            from mteb.models.model_meta import ModelMeta
+
+            about = {
+                "name": self._name,
+                "revision": self._model.weights_sha256[:40],
+                "embed_dim": getattr(self._model.config, "dims", None),
+                "similarity_fn_name": "dot",
+                "use_instructions": True,
+            }
+            self._about = ModelMeta.create_empty(overwrites=about)
+        return self._about
+
+
+class MtebEncoder(_Mteb):
     """A dual encoder as mteb's EncoderProtocol (mteb 2).
 
     instructions: of all tasks, or by mteb's task name; queries read them, documents never do. Where
@@ -32,9 +59,7 @@ class MtebEncoder:
         self, model: str | Path, *, instructions: str | Mapping[str, str] = "", name: str = ""
     ):
         self.retriever = Retriever.load(model)
-        self._instructions = instructions
-        self._name = name or f"{FRAMEWORK}/{Path(str(model)).name.replace(':', '-')}"
-        self._about: Any = None
+        super().__init__(self.retriever.model, model, instructions, name)
 
     def encode(
         self,
@@ -50,7 +75,7 @@ class MtebEncoder:
         if getattr(prompt_type, "value", prompt_type) != "query":
             texts = [text for batch in inputs for text in batch["text"]]
             return np.asarray(self.retriever.encode_documents(texts))
-        asked = list(_asked(inputs, _instruction(self._instructions, task_metadata)))
+        asked = list(_asked(inputs, self._instruction(task_metadata)))
         found = np.empty((len(asked), self.retriever.model.config.dims), np.float32)
         for instruction in dict.fromkeys(instruction for _, instruction in asked):
             rows = [place for place, pair in enumerate(asked) if pair[1] == instruction]
@@ -72,24 +97,15 @@ class MtebEncoder:
         one, other = (torch.as_tensor(np.asarray(x)) for x in (embeddings1, embeddings2))
         return (one * other).sum(dim=-1)
 
-    @property
-    def mteb_model_meta(self) -> Any:
-        if self._about is None:
-            model = self.retriever.model
-            self._about = _about(self._name, model.weights_sha256, model.config.dims)
-        return self._about
 
-
-class MtebCrossEncoder:
+class MtebCrossEncoder(_Mteb):
     """A cross-encoder as mteb's CrossEncoderProtocol (mteb 2); see `MtebEncoder`."""
 
     def __init__(
         self, model: str | Path, *, instructions: str | Mapping[str, str] = "", name: str = ""
     ):
         self.reranker = Reranker.load(model)
-        self._instructions = instructions
-        self._name = name or f"{FRAMEWORK}/{Path(str(model)).name.replace(':', '-')}"
-        self._about: Any = None
+        super().__init__(self.reranker.model, model, instructions, name)
 
     def predict(
         self,
@@ -103,7 +119,7 @@ class MtebCrossEncoder:
         **kwargs: Any,
     ) -> Float[np.ndarray, " n"]:
         """The score of each query beside its document."""
-        asked = _asked(inputs1, _instruction(self._instructions, task_metadata))
+        asked = _asked(inputs1, self._instruction(task_metadata))
         documents = (text for batch in inputs2 for text in batch["text"])
         pairs = zip(asked, documents, strict=True)
         scores = [
@@ -111,12 +127,6 @@ class MtebCrossEncoder:
             for (query, instruction), some in groupby(pairs, key=lambda pair: pair[0])
         ]
         return np.concatenate(scores) if scores else np.zeros(0, np.float32)
-
-    @property
-    def mteb_model_meta(self) -> Any:
-        if self._about is None:
-            self._about = _about(self._name, self.reranker.model.weights_sha256, None)
-        return self._about
 
 
 class BeirModel:
@@ -149,16 +159,3 @@ def _asked(inputs: Iterable[Mapping[str, Any]], instruction: str) -> Iterator[tu
         # with instructions of their own, mteb's "text" is both, "query" the query alone
         queries = batch["query"] if own else batch["text"]
         yield from zip(queries, own or [instruction] * len(queries), strict=True)
-
-
-def _instruction(given: str | Mapping[str, str], task_metadata: Any) -> str:
-    return given if isinstance(given, str) else given.get(task_metadata.name, "")
-
-
-def _about(name: str, weights_sha256: str, dims: int | None) -> Any:
-    from mteb.models.model_meta import ModelMeta
-
-    return ModelMeta.create_empty(
-        overwrites={"name": name, "revision": weights_sha256[:40], "embed_dim": dims,
-                    "similarity_fn_name": "dot", "use_instructions": True}
-    )  # fmt: skip

@@ -5,14 +5,12 @@ its command; a step that is done of the same inputs is not done again.
 """
 
 import hashlib
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from tart_jax import config as configs
@@ -21,6 +19,7 @@ from tart_jax.data.instructions import InstructionRow, read_table
 from tart_jax.encode import run as encode
 from tart_jax.encode.store import MANIFEST
 from tart_jax.evaluate import collections, sampling
+from tart_jax.evaluate.steps import Stage, Step, content
 from tart_jax.evaluate.systems import SCOPES, kind
 from tart_jax.index import run as index
 from tart_jax.index.store import BM25, DESCRIPTION, EXACT
@@ -31,7 +30,6 @@ from tart_jax.types import InputError
 CONDITIONS = ("right", "none", "wrong")  # and "wording:N", the N-th of the task's own
 RESULTS = "results.json"
 LOOKED_AT = 10  # hits of a query whose kinds are counted
-Stage = Callable[[ConfigDict, Path], Any]
 
 
 class Options(NamedTuple):
@@ -56,7 +54,10 @@ class Options(NamedTuple):
     k: int
     candidates: int
     measures: Sequence[str]
+    drop_self: bool
+    complete: bool
     resamples: int
+    seed: int
 
 
 class Setting(NamedTuple):
@@ -68,30 +69,6 @@ class Setting(NamedTuple):
     table: Mapping[str, InstructionRow]
     groups: Mapping[str, str]  # task -> whose mean counts as one task
     score: Stage
-
-
-class Step(NamedTuple):
-    """A stage in a folder; `inputs` name what it was made of beside its options."""
-
-    stage: str
-    run: Stage
-    folder: Path
-    output: str
-    options: Mapping[str, Any]
-    inputs: str = ""
-
-    def done(self) -> str:
-        """Runs it unless it is done; a digest of what it was made of."""
-        words = {key: str(value) for key, value in self.options.items()}
-        record = {"stage": self.stage, "options": words, "inputs": self.inputs}
-        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-        stamp = self.folder / "step.json"
-        before = io.read_json(stamp) if stamp.is_file() else {}
-        if before.get("digest") != digest or not (self.folder / self.output).exists():
-            file = f"configs/{self.stage}/default.py"
-            configs.run_stage(self.stage, self.run, file, self.folder, self.options)
-            io.write_json(stamp, record | {"digest": digest})
-        return digest
 
 
 def run(options: Options, workdir: Path, score: Stage) -> dict[str, Any]:
@@ -121,7 +98,8 @@ def run(options: Options, workdir: Path, score: Stage) -> dict[str, Any]:
     first = io.read_json(workdir / Path(rows[0]["scores"]).with_name("run") / "run.json")
     results = {
         "benchmark": options.benchmark,
-        "test_sha256": _fingerprint(test),
+        "test": str(test.resolve()),
+        "test_sha256": _fingerprint(test, tasks),
         "system": {
             "retriever": options.retriever,
             "weights_sha256": first.get("weights_sha256"),
@@ -187,49 +165,34 @@ def _test(options: Options, workdir: Path, rows: Sequence[collections.Row]) -> P
     return test
 
 
-def _fingerprint(test: Path) -> str:
-    """Of the test's queries and judgements."""
+def _fingerprint(test: Path, tasks: Sequence[str]) -> str:
+    """Of the queries, judgements and documents of the tasks."""
     total = hashlib.sha256()
-    for path in sorted([*test.glob("*/queries.jsonl*"), *test.glob("*/qrels/*.tsv")]):
-        total.update(io.sha256(path).encode())
+    for task in tasks:
+        own = [path for path in (test / task).rglob("*") if path.is_file()]
+        if not any(path.name.startswith("corpus.jsonl") for path in own):
+            own += (test / "pooled").glob("corpus.jsonl*")
+        total.update("".join(map(content, sorted(own))).encode())
     return total.hexdigest()
 
 
 def _cell(setting: Setting, task: str, scope: str, condition: str) -> dict[str, Any]:
     """The row of a task in a scope; `kinds` counts the first hits by the task they come from."""
-    options, test = setting.options, setting.test
-    folder = setting.workdir / "results" / condition.replace(":", "-") / task / scope
-    corpus, prefix = _corpus(options, test, task, scope)
-    built, digest = _indexed(setting, corpus, prefix, f"{task}-{scope}" if prefix else corpus.name)
+    options, workdir = setting.options, setting.workdir
+    folder = workdir / "results" / condition.replace(":", "-") / task / scope
     words = asked(setting.table, task, condition)
-    # Of a pool all are ranked, to find those that were judged.
-    depth = io.read_json(built / DESCRIPTION)["count"] if options.pools else options.k
-    search = {"index": built, "queries": test / task, "k": depth}
-    search |= _pairs(options.retriever_options)
-    if options.retriever != BM25:  # which matches words, and reads no instruction
-        plain = options.plain_retriever
-        search |= {"model": options.retriever, "instruction": "" if plain else words}
-    digest = Step("search", search_run.run, folder / "run", "run.trec", search, digest).done()
-    last = folder / "run"
-    if options.pools:
-        last = _judged(last, test / task / "qrels" / "test.tsv", folder / "judged")
-    if options.reranker:
-        rerank = {
-            "run": last / "run.trec", "corpus": corpus, "queries": test / task,
-            "instruction": words, "k": options.candidates,
-            "model": options.reranker, "kind": options.reranker_kind,
-            **_pairs(options.reranker_options),
-        }  # fmt: skip
-        last = folder / "reranked"
-        digest = Step("rerank", rerank_run.run, last, "run.trec", rerank, digest).done()
+    run, digest = _ranked(setting, task, scope, words, folder)
     judge = {
-        "run": last / "run.trec",
-        "qrels": test / task / "qrels" / "test.tsv",
+        "run": run / "run.trec",
+        "qrels": setting.test / task / "qrels" / "test.tsv",
         "measures": options.measures,
+        "drop_self": options.drop_self,
+        "complete": options.complete,
         "resamples": options.resamples,
+        "seed": options.seed,
     }
-    scores = folder / "scores"
-    Step("evaluate", setting.score, scores, "metrics.json", judge, digest).done()
+    scores, inputs = folder / "scores", (digest, content(setting.test / task))
+    Step("evaluate", setting.score, scores, "metrics.json", judge, inputs).done()
     found = io.read_json(scores / "metrics.json")
     return {
         "task": task,
@@ -240,10 +203,37 @@ def _cell(setting: Setting, task: str, scope: str, condition: str) -> dict[str, 
         "queries": found["queries"],
         "missing": found["missing"],
         "measures": found["measures"],
-        "kinds": _kinds(last / "run.trec") if scope == "pooled" else None,
-        "scores": str(scores.relative_to(setting.workdir)),
-        "run": str(last.relative_to(setting.workdir)),
+        "kinds": _kinds(run / "run.trec") if scope == "pooled" else None,
+        "scores": str(scores.relative_to(workdir)),
+        "run": str(run.relative_to(workdir)),
     }
+
+
+def _ranked(setting: Setting, task: str, scope: str, words: str, folder: Path) -> tuple[Path, str]:
+    """(the folder of a task's last run, a digest of what it was made of)."""
+    options, test = setting.options, setting.test
+    corpus, prefix = _corpus(options, test, task, scope)
+    built, digest = _indexed(setting, corpus, prefix, f"{task}-{scope}" if prefix else corpus.name)
+    # Of a pool all are ranked, to find those that were judged.
+    depth = io.read_json(built / DESCRIPTION)["count"] if options.pools else options.k
+    search = {"index": built, "queries": test / task, "k": depth, "drop_self": options.drop_self}
+    search |= _pairs(options.retriever_options)
+    if options.retriever != BM25:  # which matches words, and reads no instruction
+        plain = options.plain_retriever
+        search |= {"model": options.retriever, "instruction": "" if plain else words}
+    last, queries = folder / "run", content(test / task)
+    digest = Step("search", search_run.run, last, "run.trec", search, (digest, queries)).done()
+    if options.pools:
+        last = _judged(last, test / task / "qrels" / "test.tsv", folder / "judged")
+    if not options.reranker:
+        return last, digest
+    rerank = {
+        "run": last / "run.trec", "corpus": corpus, "queries": test / task, "instruction": words,
+        "k": options.candidates, "model": options.reranker, "kind": options.reranker_kind,
+        **_pairs(options.reranker_options),
+    }  # fmt: skip
+    last, inputs = folder / "reranked", (digest, queries, content(options.reranker))
+    return last, Step("rerank", rerank_run.run, last, "run.trec", rerank, inputs).done()
 
 
 def _corpus(options: Options, test: Path, task: str, scope: str) -> tuple[Path, str]:
@@ -257,15 +247,16 @@ def _corpus(options: Options, test: Path, task: str, scope: str) -> tuple[Path, 
 def _indexed(setting: Setting, corpus: Path, prefix: str, name: str) -> tuple[Path, str]:
     """(the index folder of a part of a corpus, a digest of what it was made of)."""
     options, folder = setting.options, setting.workdir / "index" / name
+    texts = content(corpus)
     if options.retriever == BM25:
         made = {"factory": BM25, "corpus": corpus, "prefix": prefix}
-        digest = hashlib.sha256(str(corpus.resolve()).encode()).hexdigest()
-        return folder, Step("index", index.run, folder, DESCRIPTION, made, digest).done()
+        return folder, Step("index", index.run, folder, DESCRIPTION, made, (texts,)).done()
     embeddings = setting.workdir / "embeddings" / corpus.name
     made_of = {"model": options.retriever, "corpus": corpus, **_pairs(options.encode_options)}
-    digest = Step("encode", encode.run, embeddings, MANIFEST, made_of).done()
+    inputs = (texts, content(options.retriever))
+    digest = Step("encode", encode.run, embeddings, MANIFEST, made_of, inputs).done()
     made = {"factory": EXACT, "embeddings": embeddings, "prefix": prefix}
-    return folder, Step("index", index.run, folder, DESCRIPTION, made, digest).done()
+    return folder, Step("index", index.run, folder, DESCRIPTION, made, (digest,)).done()
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -33,14 +33,13 @@ class Row(NamedTuple):
     queries are the documents: what looks like an answer and is of another kind. split: of the qrels
     (LoTTE: of the questions); "": documents without queries, for the pool. instruction:
     "bank:NAME/ROW", the same of a .tsv under the root, or a text. group: its mean counts as one
-    task. url, md5: of a zip file whose contents make the first part of `folder`. documents,
-    queries: counts that its source publishes, or "".
+    task. url, md5: of a zip file whose contents make the first part of `folder`; after a space
+    further addresses of the same file. documents, queries: counts that its source publishes, or "".
     """
 
     task: str
     folder: str
     split: str
-    measure: str
     instruction: str
     group: str
     url: str
@@ -121,15 +120,19 @@ def find(row: Row, root: Path, *, download: bool) -> Path:
     if folder.is_dir() or folder.is_file():
         return folder
     name = Path(row.folder).parts[0]
-    if not row.url.endswith(".zip"):
-        known = f"get it from {row.url}" if row.url else "no address is known for it"
+    address, *mirrors = row.url.split() or [""]
+    if not address.endswith(".zip"):
+        known = f"get it from {address}" if address else "no address is known for it"
         raise InputError(
             f"task {row.task}: the folder {folder} does not exist, and {known}; put it there, or"
             " name another --config.root."
         )
-    source = Source(f"{name}.zip", row.url, None, None, name, md5=row.md5 or None)
+    if (root / name).exists():
+        raise InputError(f"task {row.task}: {root / name} is there and holds no {row.folder}.")
+    md5 = row.md5 or None
+    source = Source(f"{name}.zip", address, None, None, name, md5=md5, mirrors=tuple(mirrors))
     manual = (
-        f"get {row.url}, unpack it so that {folder} stands there, or name another --config.root"
+        f"get {address}, unpack it so that {folder} stands there, or name another --config.root"
         " (--config.download=True gets it)."
     )
     origin = Origin((source,), "its own", "", "BEIR", manual)

@@ -74,6 +74,11 @@ def check(systems: Sequence[System]) -> None:
     """InputError: evaluations of other tests, which no table may put side by side."""
     first = systems[0]
     for other in systems[1:]:
+        if other.tasks != first.tasks:
+            raise InputError(
+                f"{first.folder} has the tasks {', '.join(first.tasks)}, {other.folder}"
+                f" {', '.join(other.tasks)}; evaluate the same ones."
+            )
         for key in ("test_sha256", "measure"):
             if other.results[key] != first.results[key]:
                 raise InputError(
@@ -153,7 +158,7 @@ def gap(systems: Sequence[System], *, resamples: int, seed: int) -> Table:
     for place, system in enumerate(systems):
         shares = [_wanted(system.rows["pooled", task], task) for task in system.tasks]
         figures = (interval(*x[system.name]) for x in (closed, pooled, lost))
-        rows.append([system.name, *figures, f"{np.mean(shares):.1%}"])
+        rows.append([system.name, *figures, f"{np.average(shares, weights=system.weights):.1%}"])
         links[place, 0] = f"{system.folder}/results.json"
     note = (
         "Mean over tasks, paired-bootstrap 95%. Wanted kind: share of the first 10 pooled hits that"

@@ -42,7 +42,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
         k=config.k,
         candidates=config.candidates,
         measures=tuple(config.measures),
+        drop_self=config.drop_self,
+        complete=config.complete,
         resamples=config.resamples,
+        seed=config.seed,
     )
     benchmark.run(options, workdir, scored)
     for table in pages.tables(pages.load(workdir), resamples=config.resamples, seed=config.seed):

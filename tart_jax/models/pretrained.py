@@ -116,9 +116,8 @@ def load(
 
 def outline(source: str | Path) -> tuple[EncoderConfig, bool]:
     """(a model's encoder, whether its towers are one), from its config.json; no weight is read."""
-    path = Path(adapter.base(source) or source)
-    named = path if path.exists() else adapter.base(source) or source
-    directory = path.parent if path.is_file() else hub.locate(named, PATTERNS)
+    base = adapter.base(source) or source
+    directory = Path(base).parent if Path(base).is_file() else hub.locate(base, PATTERNS)
     card = Card.read(directory)
     apart = card is not None and not card.tied
     return _config(sentence_modules.read(directory / "document" if apart else directory)), not apart

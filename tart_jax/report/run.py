@@ -1,6 +1,7 @@
 """Stage `report`: evaluations of one benchmark side by side, each figure traced to its run."""
 
 import csv
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -104,27 +105,25 @@ def _examples(
     scores = {s.name: {q: s.scores[scope][t][q] for q, t in task_of.items()} for s in systems}
     spread = {q: np.ptp([own[q] for own in scores.values()]) for q in task_of}
     chosen = sorted(spread, key=lambda q: (-spread[q], q))[:count]
+    test = io.existing(systems[0].results["test"], "test that was evaluated")
+    texts_of, read = functools.cache(lookup.of_corpus), functools.cache(io.read_run)
     tables = []
     for query_id in chosen:
         task, rows = task_of[query_id], []
+        own = scope == "closed" and (test / task / "corpus.jsonl").is_file()
+        texts = texts_of(test / (task if own else "pooled"))
+        judged = io.read_qrels(test / task / "qrels" / "test.tsv")[query_id]
         for system in systems:
             row = system.rows[scope, task]
-            run = workdir / system.folder / row["run"]
-            settings = io.read_json(workdir / system.folder / row["scores"] / "config.json")
-            test = Path(settings["qrels"]).parents[1]
-            judged = io.read_qrels(settings["qrels"]).get(query_id, {})
-            pool = test if (test / "corpus.jsonl").is_file() and scope == "closed" else None
-            texts = lookup.of_corpus(pool or test.parent / "pooled")
-            hits = io.read_run(run / "run.trec").get(query_id, [])[:shown]
-            for rank, hit in enumerate(hits, start=1):
+            hits = read(workdir / system.folder / row["run"] / "run.trec").get(query_id, [])
+            for rank, hit in enumerate(hits[:shown], start=1):
                 document = texts.get(hit.doc_id)
-                text = document.contents() if document else "?"
+                text = _shortened(document.contents() if document else "?", 160)
                 mark = "relevant" if judged.get(hit.doc_id, 0) > 0 else ""
-                rows.append([system.name, str(rank), hit.doc_id, mark, _shortened(text, 160)])
-        query = next(q for q in corpus.read_queries(test) if q.query_id == query_id)
-        words = systems[0].rows[scope, task]["words"] or "no instruction"
-        title = f"{words} {query.text}"
-        tables.append(Table(_shortened(title, 240), ["system", "", "document", "", "text"], rows))
+                rows.append([system.name, row["words"], str(rank), hit.doc_id, mark, text])
+        query = next(q for q in corpus.read_queries(test / task) if q.query_id == query_id)
+        header = ["system", "asked with", "", "document", "", "text"]
+        tables.append(Table(f"{task}: {_shortened(query.text, 200)}", header, rows))
     return tables
 
 

@@ -1,10 +1,8 @@
 """Stage `plan`: what a training needs of each device, and what would fit which chip."""
 
 import bisect
-import functools
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,9 +63,8 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     _summary(config, training, needs).show()
     rooms = [config.room * 1e9 * chip.gigabytes for chip in chips]
     ways: dict[str, dict[int, int]] = {}
-    for name in tqdm(_ways(training), desc="plan", unit="way", disable=None):
-        total = functools.partial(_total, training, name, shape, tied, mesh)
-        ways[name] = _searched(total, training.data.batch_size, rooms, sharding.batch_devices(mesh))
+    for way in tqdm(_ways(training), desc="plan", unit="way", disable=None):
+        ways[way] = _searched(training, way, shape, tied, mesh, rooms)
     _fitting(config, training, needs, ways, chips).show()
     if workdir is not None:
         io.write_json(workdir / "plan.json", needs._asdict() | {"total": needs.total, "ways": ways})
@@ -157,8 +154,8 @@ def estimate(training: ConfigDict, shape: EncoderConfig, tied: bool, mesh: Mesh)
     texts = [
         batch[name] for name in ("query_tokens", "document_tokens", "pair_tokens") if name in batch
     ]
-    lengths = [x.shape[-1] for x in texts for _ in range(math.prod(x.shape[:-1]))]
-    work = flops.training(shape, np.array(lengths))
+    lengths = [np.full(math.prod(text.shape[:-1]), text.shape[-1]) for text in texts]
+    work = flops.training(shape, np.concatenate(lengths))
     return Needs(held, moments, rows, temporaries + gathered, work)
 
 
@@ -188,10 +185,8 @@ def _ways(training: ConfigDict) -> list[str]:
     return [CONFIGURED, *remat, *([CHUNKED] if dual else [])]
 
 
-def _total(
-    training: ConfigDict, way: str, shape: EncoderConfig, tied: bool, mesh: Mesh, queries: int
-) -> int:
-    """Bytes of each device for a batch of so many queries."""
+def _changed(training: ConfigDict, way: str, mesh: Mesh, queries: int) -> ConfigDict | None:
+    """The training with so many queries in that way; None: its options do not allow it."""
     changes: dict[str, Any] = {"data.batch_size": queries}
     if way.startswith("remat="):
         changes["model.remat"] = way.partition("=")[2]
@@ -203,25 +198,35 @@ def _total(
     other.update_from_flattened_dict(changes)
     try:
         options.check(other, mesh)
-    except InputError:  # a chunk that does not divide this batch, and the like
-        return sys.maxsize
-    return estimate(other, shape, tied, mesh).total
+    except InputError:
+        return None
+    return other
 
 
 def _searched(
-    total: Callable[[int], int], asked: int, rooms: Sequence[float], unit: int
+    training: ConfigDict,
+    way: str,
+    shape: EncoderConfig,
+    tied: bool,
+    mesh: Mesh,
+    rooms: Sequence[float],
 ) -> dict[int, int]:
-    """queries -> bytes, of batches 2**k times that asked for: the largest that fits each room."""
-    batches = [asked << k for k in range(STEPS + 1)]
-    batches += [asked >> k for k in range(1, STEPS + 1) if asked % (unit << k) == 0]
-    batches.sort()
-    known = {asked: total(asked)}
+    """queries -> bytes of a device, of batches 2**k times that asked for: as many as it takes to
+    find the largest that fits each room."""
+    asked = training.data.batch_size
+    sizes = [asked >> k for k in range(STEPS, 0, -1) if asked % (1 << k) == 0]
+    sizes += [asked << k for k in range(STEPS + 1)]
+    batches = {n: other for n in sizes if (other := _changed(training, way, mesh, n)) is not None}
+    known: dict[int, int] = {}
 
     def needed(queries: int) -> int:
-        return known[queries] if queries in known else known.setdefault(queries, total(queries))
+        if queries not in known:
+            known[queries] = estimate(batches[queries], shape, tied, mesh).total
+        return known[queries]
 
+    needed(asked)
     for room in rooms:
-        bisect.bisect_right(batches, room, key=needed)
+        bisect.bisect_right(list(batches), room, key=needed)
     return known
 
 

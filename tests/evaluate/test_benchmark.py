@@ -1,7 +1,9 @@
 """A system on a benchmark: what it writes, what it does not do twice, what it refuses."""
 
 import json
+import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from tart_jax import cli, config, io
 from tart_jax.evaluate import benchmark, pages
 from tart_jax.evaluate import run as evaluate
 from tart_jax.evaluate.measures import evaluate as measure
+from tart_jax.models import pretrained
 from tart_jax.types import InputError
 from tests.search.conftest import make_cross, tiny_cross  # noqa: F401
 
@@ -160,6 +163,54 @@ def test_another_instruction_searches_anew_and_encodes_nothing(tasks, tiny_model
     assert {path.name for path in (tmp_path / "a" / "embeddings").iterdir()} == {
         "news", "code", "law"
     }  # fmt: skip
+
+
+def test_other_judgements_or_texts_at_the_same_paths_are_not_taken_for_the_old_ones(
+    tasks, tiny_model, tmp_path
+):
+    copy = shutil.copytree(tasks, tmp_path / "tasks")
+    wanted = settings(copy, retriever="BM25", tasks="('code',)")
+    evaluate.run(wanted, tmp_path / "a")
+    before = row(tmp_path / "a", task="code", scope="closed")["measures"]["nDCG@10"]["mean"]
+    sha = io.read_json(tmp_path / "a" / "results.json")["test_sha256"]
+    io.write_qrels(
+        copy / "code" / "qrels" / "test.tsv", {f"code/q{n}": {"code/19": 1} for n in range(6)}
+    )
+    evaluate.run(wanted, tmp_path / "a")
+    assert row(tmp_path / "a", task="code", scope="closed")["measures"]["nDCG@10"]["mean"] != before
+    assert io.read_json(tmp_path / "a" / "results.json")["test_sha256"] != sha
+    rows = [record for _, record in io.read_jsonl(copy / "pooled" / "corpus.jsonl")]
+    io.write_jsonl(copy / "pooled" / "corpus.jsonl", rows[::-1])
+    stamp = (tmp_path / "a" / "index" / "pooled" / "index.json").stat().st_mtime_ns
+    evaluate.run(wanted, tmp_path / "a")
+    assert (tmp_path / "a" / "index" / "pooled" / "index.json").stat().st_mtime_ns != stamp
+
+
+def test_another_model_at_the_same_path_is_not_taken_for_the_old_one(tasks, tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    wanted = settings(tasks, retriever=model, pooled=False, tasks="('law',)")
+    evaluate.run(wanted, tmp_path / "a")
+    loaded = pretrained.load(model)
+    other = jax.tree.map(lambda leaf: leaf + 0.1, loaded.params)
+    pretrained.export(
+        model, config=loaded.config, params=other, format=loaded.format, tokenizer=loaded.tokenizer
+    )
+    with pytest.raises(InputError, match="weights"):
+        evaluate.run(wanted, tmp_path / "a")
+
+
+def test_the_options_of_scoring_reach_every_task(tasks, tmp_path):
+    wanted = settings(tasks, retriever="BM25", drop_self=False, complete=False, seed=3)
+    evaluate.run(wanted, tmp_path / "a")
+    for found in io.read_json(tmp_path / "a" / "results.json")["rows"]:
+        said = io.read_json(tmp_path / "a" / found["scores"] / "config.json")
+        assert (said["drop_self"], said["complete"], said["seed"]) == (False, False, 3)
+
+
+def test_other_tasks_are_not_put_side_by_side(whole, tasks, tmp_path):
+    evaluate.run(settings(tasks, retriever="BM25", tasks="('law',)"), tmp_path / "a")
+    with pytest.raises(InputError, match="has the tasks news, code, law, .* law; evaluate"):
+        pages.check([*pages.load(whole), *pages.load(tmp_path / "a")])
 
 
 def test_bm25_with_a_reranker(tasks, tiny_cross, tmp_path):  # noqa: F811

@@ -66,8 +66,8 @@ def test_the_tables_compare_systems_scopes_and_wordings(evaluated):
 
 def test_examples_show_what_each_system_found(evaluated):
     text = (evaluated / "report" / "report.md").read_text()
-    assert text.count("| system |  | document |  | text |") == 3
-    assert "| relevant |" in text
+    assert text.count("| system | asked with |  | document |  | text |") == 3
+    assert "| relevant |" in text and "| Look for " in text
 
 
 @pytest.mark.parametrize(

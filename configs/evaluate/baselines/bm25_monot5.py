@@ -1,6 +1,5 @@
 """BM25's best 1,000 reranked by MonoT5 (Nogueira et al. 2020).
 
-Baselines read no instruction. Another benchmark: --config.benchmark=configs/evaluate/x2.tsv.
 Command: tart-jax evaluate --config=configs/evaluate/baselines/bm25_monot5.py \\
              --config.root=data --workdir=runs/baselines/bm25_monot5
 """
@@ -12,11 +11,7 @@ from ml_collections import ConfigDict
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    path = Path(__file__).parents[1] / "beir.py"
-    config = runpy.run_path(str(path))["get_config"](arg)
-    config.instruction = ("none",)
-    config.retriever = "BM25"
-    config.k = 1000
+    config = runpy.run_path(str(Path(__file__).with_name("bm25.py")))["get_config"](arg)
     config.reranker = "castorini/monot5-base-msmarco"
     config.reranker_kind = "monot5"
     config.candidates = 1000

@@ -1,6 +1,5 @@
 """Contriever fine-tuned on MS MARCO (Izacard et al. 2022), 512 tokens.
 
-Baselines read no instruction. Another benchmark: --config.benchmark=configs/evaluate/x2.tsv.
 Command: tart-jax evaluate --config=configs/evaluate/baselines/contriever_msmarco.py \\
              --config.root=data --workdir=runs/baselines/contriever_msmarco
 """
@@ -12,10 +11,6 @@ from ml_collections import ConfigDict
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    path = Path(__file__).parents[1] / "beir.py"
-    config = runpy.run_path(str(path))["get_config"](arg)
-    config.instruction = ("none",)
+    config = runpy.run_path(str(Path(__file__).with_name("contriever.py")))["get_config"](arg)
     config.retriever = "facebook/contriever-msmarco"
-    config.encode_options = ("document_length=512",)
-    config.retriever_options = ("query_length=512",)
     return config

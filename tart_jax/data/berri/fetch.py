@@ -78,11 +78,11 @@ def _verified(path: Path, source: Source) -> dict[str, Any]:
 def _from_anywhere(task: str, source: Source, origin: Origin, path: Path) -> None:
     """From its url, or from the first mirror that has it. InputError: of the last one asked."""
     places = [source, *(source._replace(url=mirror) for mirror in source.mirrors)]
-    for place in places[:-1]:
+    for place, following in zip(places, places[1:], strict=False):
         try:
             return _download(task, place, origin, path)
         except InputError as error:
-            logger.warning("%s Asking %s.", error, places[-1].url)
+            logger.warning("%s Now asking %s.", error, following.url)
     _download(task, places[-1], origin, path)
 
 
