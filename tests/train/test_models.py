@@ -42,7 +42,7 @@ def test_dropout_reaches_every_place_that_has_one(dual, cross):
     for encoder in (dual.config.encoder, cross.config.encoder):
         assert encoder.hidden_dropout_prob == encoder.attention_probs_dropout_prob == 0.25
     assert cross.config.dropout == 0.25 and cross.config.num_labels == 2
-    assert models._with_dropout(T5Config(), 0.25) == T5Config(dropout_rate=0.25)
+    assert models.with_dropout(T5Config(), 0.25) == T5Config(dropout_rate=0.25)
 
 
 @pytest.mark.parametrize(
