@@ -5,6 +5,7 @@ import pytest
 from tart_jax import config, io
 from tart_jax.evaluate import run as evaluate
 from tart_jax.evaluate.collections import Row
+from tart_jax.evaluate.measures import evaluate as measure
 
 # nDCG@10, and of arguana Recall@100: bm25s 0.3.16, k1 1.2, b 0.75, English stop words, Snowball.
 FIGURES = {
@@ -29,6 +30,17 @@ def table(path, folders):
     return path
 
 
+def with_ties(out, row, sign):
+    """The means where of equal scores the relevant documents come last (-1) or first (1)."""
+    qrels = io.read_qrels(io.read_json(out / row["scores"] / "config.json")["qrels"])
+    run = {}
+    for query_id, hits in io.read_run(out / row["run"] / "run.trec").items():
+        judged = qrels.get(query_id, {})
+        best = sorted(hits, key=lambda h: (-h.score, -sign * judged.get(h.doc_id, 0)))
+        run[query_id] = [hit._replace(score=-float(rank)) for rank, hit in enumerate(best)]
+    return measure(run, qrels, ("nDCG@10", "Recall@100")).mean
+
+
 @pytest.mark.slow
 def test_bm25_has_the_figures_of_another_program_on_every_collection(test_data, tmp_path):
     words = {
@@ -39,15 +51,15 @@ def test_bm25_has_the_figures_of_another_program_on_every_collection(test_data, 
         "configs/evaluate/baselines/bm25.py", [f"--config.{k}={v}" for k, v in words.items()]
     )
     evaluate.run(settings, tmp_path / "out")
-    found = {
-        row["task"]: row["measures"] for row in io.read_json(tmp_path / "out/results.json")["rows"]
-    }
-    for folder, (ndcg, recall) in FIGURES.items():
-        measures = found[folder.rpartition("/")[2]]
-        # Four digits. The figures break ties by rank, trec_eval by id: where there are some at the
-        # cut-off, that is worth 0.0019 on arguana (33 of 1,401 queries) and less elsewhere.
-        within = 2e-3 if measures["nDCG@10"]["ties_at_cutoff"] else 1e-4
-        assert measures["nDCG@10"]["mean"] == pytest.approx(ndcg, abs=within), folder
-        if recall:
-            assert measures["Recall@100"]["mean"] == pytest.approx(recall, abs=2e-4), folder
-    assert found["nfcorpus"]["Hole@10"]["mean"] > 0.5  # far from all is judged
+    for row in io.read_json(tmp_path / "out" / "results.json")["rows"]:
+        ours = {name: value["mean"] for name, value in row["measures"].items()}
+        figures = next(v for k, v in FIGURES.items() if k.endswith(row["task"]))
+        low, high = (with_ties(tmp_path / "out", row, sign) for sign in (-1, 1))
+        for name, figure in zip(("nDCG@10", "Recall@100"), figures, strict=True):
+            # Programs order equal scores each in its own way: all lie between these two, and the
+            # figures have four digits.
+            assert low[name] - 1e-9 <= ours[name] <= high[name] + 1e-9, row["task"]
+            if figure is not None:
+                assert low[name] - 1e-4 <= figure <= high[name] + 1e-4, row["task"]
+                assert ours[name] == pytest.approx(figure, abs=2e-3), row["task"]
+        assert 0 < ours["Hole@10"] < 1
