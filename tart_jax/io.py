@@ -223,6 +223,30 @@ def read_run(path: str | Path) -> Run:
     return run
 
 
+def run_blocks(path: str | Path, queries: int = 500) -> Iterator[Run]:
+    """A TREC run by blocks of queries. InputError: a query's lines are apart."""
+    block: Run = {}
+    seen = set[str]()
+    for number, line in lines(path):
+        if not line.strip():
+            continue
+        query_id, hit = run_hit(line, f"{path}: line {number}")
+        if query_id not in block:
+            if query_id in seen:
+                raise InputError(
+                    f"{path}: line {number} goes on with query {query_id!r}, whose hits stand"
+                    " together elsewhere; sort it by query: sort -s -k1,1."
+                )
+            if len(block) == queries:
+                yield block
+                block = {}
+            seen.add(query_id)
+        block.setdefault(query_id, []).append(hit)
+    if not block:
+        raise InputError(f"{path} holds no hit; did the search finish?")
+    yield block
+
+
 def run_hit(line: str, where: str) -> tuple[str, ScoredDocument]:
     """(query_id, hit) of a line of a TREC run; `where` goes into the error of a bad one."""
     try:

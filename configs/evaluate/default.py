@@ -13,8 +13,8 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg not in ("", "quicktest"):
         raise ValueError(f"variant {arg!r} is not known; there is 'quicktest'.")
     config = ConfigDict()
-    config.run = ""  # a TREC run: query Q0 document rank score tag; gzip or not
-    config.qrels = ""  # a TSV with the header query-id, corpus-id, score; gzip or not
+    config.run = ""  # a TREC run: query Q0 document rank score tag; or KILT predictions (.jsonl)
+    config.qrels = ""  # a TSV with the header query-id, corpus-id, score; or KILT's file (.jsonl)
     config.measures = (
         "nDCG@10",
         "MAP",
@@ -22,14 +22,22 @@ def get_config(arg: str = "") -> ConfigDict:
         "Recall@100",
         "P@10",
         "Success@5",
-    )  # also R-precision, MAP@k, ...
+    )  # also R-precision, MAP@k, ...; of KILT Rprec, passage-Rprec, recall@5, KILT-f1, ...
+    config.changed_run = ""  # under altered instructions: p-MRR (FollowIR); with its own
+    config.changed_qrels = ""  # judgements, where documents are relevant no more
+    config.instance_mark = (
+        ""  # "_" where ids are QUERY_INSTANCE: Robustness@k (InstructIR) of nDCG@k
+    )
     config.benchmark = ""  # a table of tasks (.tsv), or a test folder of `tart-jax prepare`
     config.root = "data"  # a table's folders stand here
     config.download = False  # get what is missing there, where its address is known
     config.tasks = ()  # of the benchmark; (): all
     config.pooled = False  # also over the documents of all tasks, encoded once
     config.pools = False  # each query ranks only the documents judged for it (BIRCO)
-    config.instruction = ("right",)  # right, none, wrong (another task's), wording:2, ...
+    config.gold = ()  # KILT's files, "nq=nq-dev-kilt.jsonl" each: `benchmark` is a KILT folder
+    config.judged = ""  # a judging sheet that was filled in: what it says counts in the pool, too
+    config.judging_sheet = ""  # write there the pooled hits of other tasks, for a person to judge
+    config.instruction = ("right",)  # none, wrong (another's), wording:2, of:TASK, ...
     config.max_queries = 0  # of a task, always the same ones; 0: all
     config.max_documents = 0  # of a task, the judged always among them; 0: all
     config.retriever = ""  # a model (a folder, a hub id, package:NAME), or BM25

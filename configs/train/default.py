@@ -31,6 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.projection = placeholder(int)  # width of a last layer; None: as the folder says
     config.model.tied = placeholder(bool)  # one tower for both sides; None: as the folder says
     config.model.layers = placeholder(int)  # the encoder's first so many; None: all
+    config.model.from_scratch = False  # random weights of the source's shape; its tokenizer stays
     config.model.num_labels = placeholder(int)  # cross_*: logits, 1 or 2; None: as the folder says
     config.model.new_head = False  # cross_*: the head starts at random, over any encoder
     config.model.dropout = 0.1  # probability, for hidden units and attention weights

@@ -1,74 +1,28 @@
-"""A system on the tasks of a benchmark: encoded, searched, reranked and scored, closed and pooled.
-
-Each step is a stage with a folder of its own, so that any figure leads to its run, its config and
-its command; a step that is done of the same inputs is not done again.
-"""
+"""A system on the tasks of a benchmark: ranked and scored, in closed and pooled corpora."""
 
 import hashlib
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
 from tart_jax import config as configs
 from tart_jax import io
 from tart_jax.data.instructions import InstructionRow, read_table
-from tart_jax.encode import run as encode
-from tart_jax.encode.store import MANIFEST
-from tart_jax.evaluate import collections, sampling
+from tart_jax.evaluate import collections, judging, kilt_files, ranking, sampling
+from tart_jax.evaluate.ranking import Options, Setting
 from tart_jax.evaluate.steps import Stage, Step, content
 from tart_jax.evaluate.systems import SCOPES, kind
-from tart_jax.index import run as index
-from tart_jax.index.store import BM25, DESCRIPTION, EXACT
-from tart_jax.search import rerank_run
-from tart_jax.search import run as search_run
 from tart_jax.types import InputError
 
-CONDITIONS = ("right", "none", "wrong")  # and "wording:N", the N-th of the task's own
+log = logging.getLogger(__name__)
+# And "wording:N", the N-th of the task's own; "of:TASK", the first of that task.
+CONDITIONS = ("right", "none", "wrong")
 RESULTS = "results.json"
-LOOKED_AT = 10  # hits of a query whose kinds are counted
-
-
-class Options(NamedTuple):
-    """What `configs/evaluate/default.py` says of a benchmark."""
-
-    benchmark: str
-    root: str
-    download: bool
-    tasks: Sequence[str]
-    pooled: bool
-    pools: bool
-    instruction: Sequence[str]
-    max_queries: int
-    max_documents: int
-    retriever: str
-    encode_options: Sequence[str]
-    retriever_options: Sequence[str]
-    plain_retriever: bool
-    reranker: str
-    reranker_kind: str
-    reranker_options: Sequence[str]
-    k: int
-    candidates: int
-    measures: Sequence[str]
-    drop_self: bool
-    complete: bool
-    resamples: int
-    seed: int
-
-
-class Setting(NamedTuple):
-    """What every search of a benchmark shares; score: the stage that scores one run."""
-
-    options: Options
-    workdir: Path
-    test: Path
-    table: Mapping[str, InstructionRow]
-    groups: Mapping[str, str]  # task -> whose mean counts as one task
-    score: Stage
 
 
 def run(options: Options, workdir: Path, score: Stage) -> dict[str, Any]:
@@ -114,6 +68,9 @@ def run(options: Options, workdir: Path, score: Stage) -> dict[str, Any]:
         "rows": rows,
     }
     io.write_json(workdir / RESULTS, results)
+    if options.judging_sheet:
+        count = judging.export(Path(options.judging_sheet), test, judging.runs_of(rows, workdir))
+        log.info("%s: %d hits of other tasks to judge", options.judging_sheet, count)
     return results
 
 
@@ -133,11 +90,13 @@ def asked(table: Mapping[str, InstructionRow], task: str, condition: str) -> str
             raise InputError("a wrong instruction is another task's, and there is only one task.")
         return table[other].instructions[0]
     name, _, number = condition.partition(":")
+    if name == "of" and number in table:
+        return table[number].instructions[0]
     wordings = table[task].instructions
     if name != "wording" or not number.isdigit() or not 1 <= int(number) <= len(wordings):
         raise InputError(
-            f"config.instruction: {condition!r} is not one of {', '.join(CONDITIONS)} or wording:1"
-            f" to wording:{len(wordings)} (of task {task})."
+            f"config.instruction: {condition!r} is not one of {', '.join(CONDITIONS)}, wording:1"
+            f" to wording:{len(wordings)} (of task {task}), or of:TASK ({', '.join(table)})."
         )
     return wordings[int(number) - 1]
 
@@ -149,10 +108,17 @@ def _check(options: Options) -> None:
         raise InputError(f"config.instruction is empty; there are {', '.join(CONDITIONS)}.")
     if options.pooled and options.pools:
         raise InputError("config.pools ranks each query's own documents; pooled=True has no sense.")
+    if (options.judged or options.judging_sheet) and not options.pooled:
+        raise InputError("a judging sheet is of pooled hits; --config.pooled=True finds some.")
+    if options.gold and (options.pooled or options.pools or options.max_documents):
+        raise InputError("KILT's tasks share one corpus: no pooled, pools or max_documents.")
 
 
 def _test(options: Options, workdir: Path, rows: Sequence[collections.Row]) -> Path:
     """The folder of tasks: of a table, or one that `tart-jax prepare` made; sampled if asked."""
+    if options.gold:
+        gold = kilt_files.gold_files(options.gold, options.tasks)
+        return kilt_files.make(workdir / "test", options.benchmark, gold, options.max_queries)
     if rows:
         test = collections.make(
             workdir / "test", rows, options.root, pooled=options.pooled, download=options.download
@@ -170,7 +136,7 @@ def _fingerprint(test: Path, tasks: Sequence[str]) -> str:
     total = hashlib.sha256()
     for task in tasks:
         own = [path for path in (test / task).rglob("*") if path.is_file()]
-        if not any(path.name.startswith("corpus.jsonl") for path in own):
+        if not any(path.name.startswith(("corpus.jsonl", "gold.jsonl")) for path in own):
             own += (test / "pooled").glob("corpus.jsonl*")
         total.update("".join(map(content, sorted(own))).encode())
     return total.hexdigest()
@@ -181,17 +147,18 @@ def _cell(setting: Setting, task: str, scope: str, condition: str) -> dict[str, 
     options, workdir = setting.options, setting.workdir
     folder = workdir / "results" / condition.replace(":", "-") / task / scope
     words = asked(setting.table, task, condition)
-    run, digest = _ranked(setting, task, scope, words, folder)
+    run, digest = ranking.ranked(setting, task, scope, words, folder)
+    judged = _judged_by(setting, task, scope, run)
     judge = {
-        "run": run / "run.trec",
-        "qrels": setting.test / task / "qrels" / "test.tsv",
+        **judged,
         "measures": options.measures,
         "drop_self": options.drop_self,
         "complete": options.complete,
         "resamples": options.resamples,
         "seed": options.seed,
     }
-    scores, inputs = folder / "scores", (digest, content(setting.test / task))
+    inputs = (digest, content(setting.test / task), content(judged["qrels"]))
+    scores = folder / "scores"
     Step("evaluate", setting.score, scores, "metrics.json", judge, inputs).done()
     found = io.read_json(scores / "metrics.json")
     return {
@@ -209,77 +176,26 @@ def _cell(setting: Setting, task: str, scope: str, condition: str) -> dict[str, 
     }
 
 
-def _ranked(setting: Setting, task: str, scope: str, words: str, folder: Path) -> tuple[Path, str]:
-    """(the folder of a task's last run, a digest of what it was made of)."""
-    options, test = setting.options, setting.test
-    corpus, prefix = _corpus(options, test, task, scope)
-    built, digest = _indexed(setting, corpus, prefix, f"{task}-{scope}" if prefix else corpus.name)
-    # Of a pool all are ranked, to find those that were judged.
-    depth = io.read_json(built / DESCRIPTION)["count"] if options.pools else options.k
-    search = {"index": built, "queries": test / task, "k": depth, "drop_self": options.drop_self}
-    search |= _pairs(options.retriever_options)
-    if options.retriever != BM25:  # which matches words, and reads no instruction
-        plain = options.plain_retriever
-        search |= {"model": options.retriever, "instruction": "" if plain else words}
-    last, queries = folder / "run", content(test / task)
-    digest = Step("search", search_run.run, last, "run.trec", search, (digest, queries)).done()
-    if options.pools:
-        last = _judged(last, test / task / "qrels" / "test.tsv", folder / "judged")
-    if not options.reranker:
-        return last, digest
-    rerank = {
-        "run": last / "run.trec", "corpus": corpus, "queries": test / task, "instruction": words,
-        "k": options.candidates, "model": options.reranker, "kind": options.reranker_kind,
-        **_pairs(options.reranker_options),
-    }  # fmt: skip
-    last, inputs = folder / "reranked", (digest, queries, content(options.reranker))
-    return last, Step("rerank", rerank_run.run, last, "run.trec", rerank, inputs).done()
-
-
-def _corpus(options: Options, test: Path, task: str, scope: str) -> tuple[Path, str]:
-    """(corpus, prefix of the ids that count): the pooled one is encoded once, for all tasks."""
-    own = test / task
-    if not options.pooled and any(own.glob("corpus.jsonl*")):
-        return own, ""
-    return test / "pooled", "" if scope == "pooled" else f"{task}/"
-
-
-def _indexed(setting: Setting, corpus: Path, prefix: str, name: str) -> tuple[Path, str]:
-    """(the index folder of a part of a corpus, a digest of what it was made of)."""
-    options, folder = setting.options, setting.workdir / "index" / name
-    texts = content(corpus)
-    if options.retriever == BM25:
-        made = {"factory": BM25, "corpus": corpus, "prefix": prefix}
-        return folder, Step("index", index.run, folder, DESCRIPTION, made, (texts,)).done()
-    embeddings = setting.workdir / "embeddings" / corpus.name
-    made_of = {"model": options.retriever, "corpus": corpus, **_pairs(options.encode_options)}
-    inputs = (texts, content(options.retriever))
-    digest = Step("encode", encode.run, embeddings, MANIFEST, made_of, inputs).done()
-    made = {"factory": EXACT, "embeddings": embeddings, "prefix": prefix}
-    return folder, Step("index", index.run, folder, DESCRIPTION, made, (digest,)).done()
-
-
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    """ "key=value" by key. InputError: not of that form."""
-    if wrong := [word for word in words if "=" not in word]:
-        raise InputError(f"options: {wrong[0]!r} should look like 'key=value'.")
-    return {key: value for key, _, value in (word.partition("=") for word in words)}
-
-
-def _judged(run: Path, qrels: Path, out: Path) -> Path:
-    """`out` with those hits of a run that were judged for their query: each query's own pool."""
-    judged = io.read_qrels(qrels)
-    with io.writing(out / "run.trec") as aside, aside.open("w", encoding="utf-8") as file:
-        for query_id, hits in io.read_run(run / "run.trec").items():
-            pool = judged.get(query_id, {})
-            file.writelines(io.run_lines(query_id, (h for h in hits if h.doc_id in pool), "pool"))
-    return out
+def _judged_by(setting: Setting, task: str, scope: str, run: Path) -> dict[str, Path]:
+    """The run and the judgements of it, as the stage that scores takes them."""
+    options, place = setting.options, setting.test / task
+    if options.gold:
+        texts, _ = ranking.corpus_of(options, setting.test, task, scope)
+        found = kilt_files.predict(run / "run.trec", texts, place)
+        return {"run": found, "qrels": place / "gold.jsonl"}
+    qrels = place / "qrels" / "test.tsv"
+    if options.judged and scope == "pooled":
+        qrels = judging.merged(qrels, judging.judged(options.judged), run.parent / "qrels.tsv")
+    return {"run": run / "run.trec", "qrels": qrels}
 
 
 def _kinds(run: Path) -> dict[str, int]:
     """How many of the first hits of all queries are of each task's documents."""
     found = Counter[str]()
-    for hits in io.read_run(run).values():
-        best = sorted(hits, key=lambda hit: (hit.score, hit.doc_id), reverse=True)[:LOOKED_AT]
-        found.update(kind(hit.doc_id) for hit in best)
+    for block in io.run_blocks(run):
+        for hits in block.values():
+            best = sorted(hits, key=lambda hit: (hit.score, hit.doc_id), reverse=True)[
+                : judging.LOOKED_AT
+            ]
+            found.update(kind(hit.doc_id) for hit in best)
     return dict(found)

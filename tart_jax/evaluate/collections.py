@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from tart_jax import config as configs
 from tart_jax import io
-from tart_jax.data import corpus, dataset_folder
+from tart_jax.data import corpus, dataset_folder, ir_collections
 from tart_jax.data.berri import fetch
 from tart_jax.data.berri.task import Origin, Source
 from tart_jax.data.instructions import InstructionRow, read_table, write_table
@@ -30,7 +30,8 @@ class Row(NamedTuple):
     """A task of a benchmark, as its table has it.
 
     folder: under the root, in BEIR's layout or LoTTE's; or a .jsonl of training examples, whose
-    queries are the documents: what looks like an answer and is of another kind. split: of the qrels
+    queries are the documents: what looks like an answer and is of another kind; or
+    "ir_datasets:NAME" (split: test). split: of the qrels
     (LoTTE: of the questions); "": documents without queries, for the pool. instruction:
     "bank:NAME/ROW", the same of a .tsv under the root, or a text. group: its mean counts as one
     task. url, md5: of a zip file whose contents make the first part of `folder`; after a space
@@ -116,6 +117,8 @@ def make(out: Path, rows: Sequence[Row], root: str | Path, *, pooled: bool, down
 
 def find(row: Row, root: Path, *, download: bool) -> Path:
     """The folder of a task under `root`, out of a zip file there or at its url."""
+    if row.folder.startswith(ir_collections.MARK):
+        return ir_collections.folder(row.folder.removeprefix(ir_collections.MARK), root)
     folder = root / row.folder
     if folder.is_dir() or folder.is_file():
         return folder

@@ -5,7 +5,7 @@ breaks ties by document id, descending.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,37 +63,66 @@ def evaluate(
     InputError: an unknown measure, no common query, a document twice for one query, a score that is
     not finite.
     """
+    return evaluate_blocks([run], qrels, measures, drop_self=drop_self, complete=complete)
+
+
+def evaluate_blocks(
+    blocks: Iterable[Run],
+    qrels: Qrels,
+    measures: Sequence[str] = DEFAULT,
+    *,
+    drop_self: bool = True,
+    complete: bool = True,
+) -> Evaluation:
+    """`evaluate` of a run that comes in blocks of whole queries, one in memory at a time."""
     parsed = {name: parse(name) for name in measures}
-    judged = {query_id: hits for query_id, hits in run.items() if query_id in qrels}
+    per_query: dict[str, dict[str, float]] = {measure: {} for measure in parsed}
+    ties = {measure: 0 for measure, (_, k) in parsed.items() if k}
+    unjudged = dropped = 0
+    first = ""
+    for block in blocks:
+        first = first or _first(block)
+        scores = {q: _scores(q, hits) for q, hits in block.items() if q in qrels}
+        unjudged += len(block) - len(scores)
+        if drop_self:
+            dropped += sum(scores[q].pop(q, None) is not None for q in scores)
+        found = _found(scores, {q: qrels[q] for q in scores}, set(parsed.values()))
+        for measure, (name, k) in parsed.items():
+            values = {q: _value(found.get(q, {}), name, k) for q in scores}
+            per_query[measure] |= values
+            if k:
+                ties[measure] += _ties(scores, k)
+    judged = next(iter(per_query.values()), {})
     if not judged:
         raise InputError(
-            f"the run and the qrels have no query in common (the run has {_first(run)}, the qrels"
+            f"the run and the qrels have no query in common (the run has {first}, the qrels"
             f" {_first(qrels)}); do they belong to the same collection and split?"
         )
-    scores = {query_id: _scores(query_id, hits) for query_id, hits in judged.items()}
-    dropped = 0
-    if drop_self:
-        dropped = sum(scores[query_id].pop(query_id, None) is not None for query_id in scores)
-    theirs = {name for name, _ in parsed.values() if not name.startswith("hole_")}
-    found = _trec_eval(scores, qrels, theirs) if theirs else {}
-    for depth in {k or 0 for name, k in parsed.values() if name.startswith("hole_")}:
-        for query_id, hits in scores.items():
-            found.setdefault(query_id, {})[f"hole_{depth}"] = _hole(hits, qrels[query_id], depth)
-    per_query: dict[str, dict[str, float]] = {}
-    for measure, (name, k) in parsed.items():
-        per_query[measure] = {
-            query_id: _value(found.get(query_id, {}), name, k)
-            for query_id in qrels
-            if complete or query_id in judged
-        }
+    missing = len(qrels) - len(judged)
+    per_query = {
+        measure: {q: values.get(q, 0.0) for q in qrels if complete or q in values}
+        for measure, values in per_query.items()
+    }
     return Evaluation(
         per_query=per_query,
         mean={name: float(np.mean(list(values.values()))) for name, values in per_query.items()},
-        missing=sum(query_id not in judged for query_id in qrels),
-        unjudged=len(run) - len(judged),
+        missing=missing,
+        unjudged=unjudged,
         dropped_self=dropped,
-        ties={measure: _ties(scores, k) for measure, (_, k) in parsed.items() if k},
+        ties=ties,
     )
+
+
+def _found(
+    scores: dict[str, dict[str, float]], qrels: Qrels, wanted: set[tuple[str, int | None]]
+) -> dict[str, dict[str, float]]:
+    """query_id -> trec_eval's name -> value; a query without hits may be absent."""
+    theirs = {name for name, _ in wanted if not name.startswith("hole_")}
+    found = _trec_eval(scores, qrels, theirs) if theirs and scores else {}
+    for depth in {k or 0 for name, k in wanted if name.startswith("hole_")}:
+        for query_id, hits in scores.items():
+            found.setdefault(query_id, {})[f"hole_{depth}"] = _hole(hits, qrels[query_id], depth)
+    return found
 
 
 def parse(measure: str) -> tuple[str, int | None]:

@@ -16,6 +16,7 @@ from tart_jax.tables import Table, interval
 from tart_jax.types import InputError
 
 PerQuery = dict[str, dict[str, float]]  # task -> query -> score
+SWAP = "of:"  # a condition: the instruction of that task
 LABELS = {"none": "no instruction", "wrong": "wrong instruction"}
 
 
@@ -107,6 +108,10 @@ def tables(systems: Sequence[System], *, resamples: int = 10_000, seed: int = 0)
     wordings = [system for system in systems if system.condition.startswith("wording:")]
     if len(wordings) > 1:
         shown.append(spread(wordings))
+    for folder in dict.fromkeys(system.folder for system in systems):
+        swapped = [s for s in systems if s.folder == folder and s.condition.startswith(SWAP)]
+        if len(swapped) > 1:
+            shown += [swap(swapped, scope) for scope in scopes]
     return shown
 
 
@@ -194,6 +199,33 @@ def spread(wordings: Sequence[System]) -> Table:
         rows.append([task, *(f"{value:.4f}" for value in found)])
     note = f"Over {len(wordings)} wordings; worst, best and range are of each query, then averaged."
     return Table("Spread over wordings", ["task", *instructed.Spread._fields], rows, note)
+
+
+def swap(systems: Sequence[System], scope: str) -> Table:
+    """Queries of each task under the instruction of each: the mean score, and where hits are from.
+
+    systems: one retriever asked with `of:TASK` of some tasks.
+    """
+    tasks, rows, links = systems[0].tasks, [], {}
+    for place, task in enumerate(tasks):
+        cells = []
+        for column, system in enumerate(systems, start=1):
+            row = system.rows[scope, task]
+            score = f"{row['measures'][system.results['measure']]['mean']:.4f}"
+            wanted = system.condition.removeprefix(SWAP)
+            counts = row["kinds"] or {}
+            share = counts.get(wanted, 0) / max(1, sum(counts.values()))
+            cells.append(f"{score}; {share:.0%}" if counts else score)
+            links[place, column] = f"{system.folder}/{row['scores']}"
+        rows.append([task, *cells])
+    retriever = systems[0].name.partition(",")[0]
+    note = f"{systems[0].results['measure']} of a task's queries (down) under the instruction of a"
+    note += " task (across)"
+    if scope == "pooled":
+        note += "; after it the share of the first 10 hits that are of the instruction's task"
+    asked = [system.condition.removeprefix(SWAP) for system in systems]
+    return Table(f"Instructions swapped: {retriever}, {scope} corpus", ["queries of", *asked], rows,
+                 f"{note}.", links)  # fmt: skip
 
 
 def _published(tasks: Sequence[str], measure: str) -> dict[str, dict[str, str]]:

@@ -1,28 +1,32 @@
 """Stage `evaluate`: a run and qrels to scores, or a system on all tasks of a benchmark."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from tart_jax import io
-from tart_jax.evaluate import benchmark, pages
-from tart_jax.evaluate.measures import Evaluation, evaluate, parse
+from tart_jax.evaluate import benchmark, instructed, kilt_files, pages
+from tart_jax.evaluate.measures import Evaluation, evaluate_blocks, parse
+from tart_jax.evaluate.ranking import Options
 from tart_jax.evaluate.significance import Interval, bootstrap
 from tart_jax.types import InputError
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Scores `config.run`, or evaluates `config.retriever` on `config.benchmark`."""
+    kilt = bool(config.gold) or kilt_files.is_kilt(config.qrels)
     for measure in config.measures:
-        parse(measure)  # before the files, which may be large
+        (kilt_files.parse if kilt else parse)(measure)  # before the files, which may be large
     if not config.benchmark:
         single(config, workdir)
         return
     if config.run or config.qrels:
         raise InputError("--config.benchmark and --config.run exclude each other.")
-    options = benchmark.Options(
+    options = Options(
         benchmark=config.benchmark,
         root=config.root,
         download=config.download,
@@ -32,6 +36,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         instruction=tuple(config.instruction),
         max_queries=config.max_queries,
         max_documents=config.max_documents,
+        gold=tuple(config.gold),
+        judged=config.judged,
+        judging_sheet=config.judging_sheet,
         retriever=config.retriever,
         encode_options=tuple(config.encode_options),
         retriever_options=tuple(config.retriever_options),
@@ -61,19 +68,45 @@ def scored(config: ConfigDict, workdir: Path) -> tuple[Evaluation, dict[str, Int
     """Writes the scores of one run; what it wrote."""
     if not config.run or not config.qrels:
         raise InputError("--config.run (a TREC run) and --config.qrels (a TSV) are both needed.")
-    evaluation = evaluate(
-        io.read_run(config.run),
-        io.read_qrels(config.qrels),
-        tuple(config.measures),
-        drop_self=config.drop_self,
-        complete=config.complete,
-    )
+    measures, complete = tuple(config.measures), config.complete
+    if kilt_files.is_kilt(config.qrels):
+        evaluation = kilt_files.evaluate(config.run, config.qrels, measures, complete=complete)
+    else:
+        blocks, qrels = io.run_blocks(config.run), io.read_qrels(config.qrels)
+        how = {"drop_self": config.drop_self, "complete": complete}
+        evaluation = evaluate_blocks(blocks, qrels, measures, **how)
+    evaluation = _instructed(config, evaluation)
     intervals = {
         measure: bootstrap(list(values.values()), resamples=config.resamples, seed=config.seed)
         for measure, values in evaluation.per_query.items()
     }
     write(workdir, evaluation, intervals, run=config.run, qrels=config.qrels)
     return evaluation, intervals
+
+
+def _instructed(config: ConfigDict, evaluation: Evaluation) -> Evaluation:
+    """With p-MRR of a second run, and the worst over instructions, where they are asked for."""
+    more: dict[str, dict[str, float]] = {}
+    if bool(config.changed_run) != bool(config.changed_qrels):
+        raise InputError("p-MRR needs both --config.changed_run and --config.changed_qrels.")
+    if config.changed_run:
+        before, after = io.read_qrels(config.qrels), io.read_qrels(config.changed_qrels)
+        changed = instructed.changed_documents(before, after)
+        runs = (io.read_run(config.run), io.read_run(config.changed_run))
+        more["p-MRR"] = instructed.p_mrr(*runs, changed)
+    if mark := config.instance_mark:
+        for measure, values in evaluation.per_query.items():
+            if alone := [name for name in values if mark not in name]:
+                raise InputError(
+                    f"config.instance_mark {mark!r} is not in the query id {alone[0]!r}; ids should"
+                    f" be QUERY{mark}INSTANCE."
+                )
+            query_of = {name: name.rpartition(mark)[0] for name in values}
+            if measure.startswith("nDCG@"):
+                name = measure.replace("nDCG", "Robustness")
+                more[name] = instructed.robustness(values, query_of)
+    means = {name: float(np.mean(list(values.values()))) for name, values in more.items()}
+    return replace(evaluation, per_query=evaluation.per_query | more, mean=evaluation.mean | means)
 
 
 def write(
@@ -102,8 +135,12 @@ def write(
         workdir / "per_query.jsonl",
         (
             {"query_id": query_id}
-            | {measure: values[query_id] for measure, values in evaluation.per_query.items()}
-            for query_id in queries
+            | {
+                m: values[query_id]
+                for m, values in evaluation.per_query.items()
+                if query_id in values
+            }
+            for query_id in dict.fromkeys(q for own in evaluation.per_query.values() for q in own)
         ),
     )
     io.write_json(workdir / "metrics.json", summary)

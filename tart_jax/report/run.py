@@ -49,7 +49,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
     scopes = [scope for scope in SCOPES if all(scope in system.scores for system in systems)]
     for scope in scopes if len(systems) > 1 else ():
         tables.append(_compared(config, systems, systems[base], scope))
-    if config.examples:
+    test = Path(systems[0].results["test"])
+    if config.examples and any(
+        test.glob("*/qrels/test.tsv")
+    ):  # KILT's has gold of places, not texts
         tables += _examples(systems, workdir, scopes[-1], config.examples, config.shown)
     pictures = _pictures(systems, scopes, workdir, config)
     _write(workdir, tables, pictures)
@@ -87,7 +90,8 @@ def _compared(config: ConfigDict, systems: Sequence[System], base: System, scope
     """Each system against the baseline, all queries of all tasks together, p by Holm."""
 
     def flat(system: System) -> dict[str, float]:
-        return {q: v for queries in system.scores[scope].values() for q, v in queries.items()}
+        found = system.scores[scope].items()  # KILT's ids are of their task alone
+        return {f"{task} {q}": value for task, own in found for q, value in own.items()}
 
     pairs = {
         (system.name, ""): (flat(system), flat(base)) for system in systems if system is not base

@@ -45,10 +45,11 @@ def build(
 
 def load_trainable(config: ConfigDict) -> Trainable:
     """What of the parameters is trained. InputError: options that do not fit each other."""
-    if config.lora.rank and config.model.layers is not None:
+    unnamed = config.model.layers is not None or config.model.from_scratch
+    if config.lora.rank and unnamed:
         raise InputError(
-            "config.lora.rank and config.model.layers do not go together: an adapter names what it"
-            " changes, and the first layers of a model have no name; export them as a model first."
+            "config.lora.rank goes neither with config.model.layers nor with from_scratch: an"
+            " adapter names what it changes, and these have no name; export them as a model first."
         )
     return Trainable(tuple(config.frozen), **config.lora)
 

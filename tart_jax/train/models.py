@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from flax import nnx
 
 from tart_jax.data.batching import Collator, PairCollator
@@ -43,6 +45,7 @@ def load(
     projection: int | None,
     tied: bool | None,
     layers: int | None,
+    from_scratch: bool,
     num_labels: int | None,
     new_head: bool,
     dropout: float,
@@ -50,15 +53,18 @@ def load(
     remat: str,
     scan: bool,
     shardings: Shardings | None = None,
+    seed: int = 0,
 ) -> Model:
     """The initial model with the run's dropout; the options are those of config.model.
 
-    kind: "dual" or "cross". shardings: where a cross-encoder's weights go as they are read, see
-    `pretrained_cross.load`. InputError: an option that is set and belongs to the other kind.
+    kind: "dual" or "cross". seed: of random weights, where they are from scratch. shardings: where
+    a cross-encoder's weights go as they are read, see `pretrained_cross.load`. InputError: an
+    option that is set and belongs to the other kind.
     """
     for_dual = dict(
-        pooling=pooling, normalize=normalize, projection=projection, tied=tied, layers=layers
-    )
+        pooling=pooling, normalize=normalize, projection=projection, tied=tied, layers=layers,
+        from_scratch=from_scratch or None,
+    )  # fmt: skip
     for_cross = dict(num_labels=num_labels, new_head=new_head or None)
     _refuse(kind, for_dual if kind == "cross" else for_cross)
     if kind == "cross":
@@ -74,6 +80,7 @@ def load(
         dtype=dtype, remat=remat, scan=scan,
     )  # fmt: skip
     dual = dual if layers is None else _shortened(dual, layers)
+    dual = _fresh(dual, seed) if from_scratch else dual
     encoder = with_dropout(dual.config.encoder, dropout)
     return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
 
@@ -99,6 +106,15 @@ def _shortened(model: Pretrained, layers: int) -> Pretrained:
         params=params,
         weights_sha256=pretrained.params_sha256(params),
     )
+
+
+def _fresh(model: Pretrained, seed: int) -> Pretrained:
+    """The same shape with random weights; the two towers of a model that has two differ."""
+    log.warning("The model starts at random weights (config.model.from_scratch).")
+    params = jax.jit(dual_encoder.init, static_argnums=0)(model.config, jax.random.key(seed))
+    params = jax.tree.map(np.asarray, params)
+    sha256 = pretrained.params_sha256(params)
+    return dataclasses.replace(model, params=params, weights_sha256=sha256)
 
 
 def reading(

@@ -82,7 +82,7 @@ def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
     """
     data, kind = config.data, objective_table.find(config.objective.name).kind
     placed = None if mesh is None else functools.partial(shardings, config, mesh)
-    model = models.load(kind, **config.model, shardings=placed)
+    model = models.load(kind, **config.model, shardings=placed, seed=config.seed)
     return models.reading(
         model,
         order=data.instruction_order,

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
 import pytest
 
 from tart_jax import cli, config, io
-from tart_jax.evaluate import benchmark, pages
+from tart_jax.evaluate import pages, ranking
 from tart_jax.evaluate import run as evaluate
 from tart_jax.evaluate.measures import evaluate as measure
 from tart_jax.models import pretrained
@@ -132,7 +136,7 @@ def test_what_is_done_is_not_done_again_and_a_killed_benchmark_goes_on(
     before = files(once)
     evaluate.run(wanted, once)
     assert files(once) == before
-    count, real = [], benchmark.search_run.run
+    count, real = [], ranking.search_run.run
 
     def dies(config, folder):
         count.append(folder)
@@ -140,16 +144,39 @@ def test_what_is_done_is_not_done_again_and_a_killed_benchmark_goes_on(
             raise KeyboardInterrupt
         real(config, folder)
 
-    monkeypatch.setattr(benchmark.search_run, "run", dies)
+    monkeypatch.setattr(ranking.search_run, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         evaluate.run(wanted, killed)
     assert not (killed / "results.json").exists()
-    monkeypatch.setattr(benchmark.search_run, "run", real)
+    monkeypatch.setattr(ranking.search_run, "run", real)
     stamped = files(killed)
     evaluate.run(wanted, killed)
     after = files(killed)
     assert all(after[path] == stamp for path, stamp in stamped.items() if path.name == "run.trec")
     first, second = (io.read_json(folder / "results.json")["rows"] for folder in (once, killed))
+    assert first == second
+
+
+@pytest.mark.slow
+def test_a_benchmark_killed_without_warning_goes_on_where_it_was(tasks, tiny_model, tmp_path):
+    """SIGKILL after the second search; what was done stays, and the figures are the same."""
+    words = [f"benchmark={tasks}", f"retriever={tiny_model}", "pooled=True", "k=15"]
+    command = [sys.executable, "-m", "tart_jax", "evaluate"]
+    command += [f"--config.{word}" for word in words]
+    folder = tmp_path / "killed"
+    started = subprocess.Popen([*command, f"--workdir={folder}"], stdout=subprocess.DEVNULL)
+    runs = []
+    while started.poll() is None and len(runs) < 2:
+        runs = list(folder.glob("results/right/*/*/run/step.json"))
+        time.sleep(0.02)
+    started.kill()
+    assert started.wait() == -signal.SIGKILL
+    assert not (folder / "results.json").exists()
+    stamps = {path: path.stat().st_mtime_ns for path in runs}
+    for place in (folder, tmp_path / "once"):
+        subprocess.run([*command, f"--workdir={place}"], check=True, stdout=subprocess.DEVNULL)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    first, second = (io.read_json(p / "results.json")["rows"] for p in (folder, tmp_path / "once"))
     assert first == second
 
 
@@ -262,6 +289,25 @@ def test_the_gap_and_the_wanted_kind_are_those_of_the_scores(whole):
     )
     assert table.rows[0][1].startswith(f"{closed:.3f}")
     assert table.rows[0][3].startswith(f"{pooled - closed:.3f}")
+
+
+def test_swapped_instructions_are_a_matrix_whose_diagonal_is_the_right_one(
+    whole, tasks, tiny_model, tmp_path
+):
+    conditions = "('of:news','of:code','of:law')"
+    evaluate.run(settings(tasks, retriever=tiny_model, instruction=conditions), tmp_path / "a")
+    systems = pages.load(tmp_path / "a")
+    table = next(t for t in pages.tables(systems, resamples=20) if t.title.endswith("pooled corpus")
+                 and t.title.startswith("Instructions swapped"))  # fmt: skip
+    assert table.header == ["queries of", "news", "code", "law"]
+    for place, task in enumerate(("news", "code", "law")):
+        right = row(whole, task=task, scope="pooled", instruction="right")
+        share = right["kinds"].get(task, 0) / sum(right["kinds"].values())
+        wanted = f"{right['measures']['nDCG@10']['mean']:.4f}; {share:.0%}"
+        assert table.rows[place][place + 1] == wanted
+    assert row(tmp_path / "a", task="law", scope="closed", instruction="of:news")["words"] == (
+        "Find news."
+    )
 
 
 def test_members_of_a_group_share_the_weight_of_one_task(whole):

@@ -21,8 +21,8 @@ READING = dict(
 
 def load(kind: str, source, **changes):
     options = dict(
-        pooling=None, normalize=None, projection=None, tied=None, layers=None, num_labels=None,
-        new_head=kind == "cross", dropout=0.25, dtype="float32", remat="none",
+        pooling=None, normalize=None, projection=None, tied=None, layers=None, from_scratch=False,
+        num_labels=None, new_head=kind == "cross", dropout=0.25, dtype="float32", remat="none",
         scan=False,
     )  # fmt: skip
     return models.load(kind, source=str(source), **options | changes)
@@ -132,3 +132,17 @@ def test_an_exported_model_is_read_back(kind, dual, cross, tmp_path):
         np.testing.assert_array_equal(one, other)
     assert found.weights_sha256 != model.weights_sha256
     assert jax.tree.structure(models.graphdef(model)) == jax.tree.structure(models.graphdef(found))
+
+
+def test_from_scratch_only_shape_and_tokenizer_are_the_sources(dual):
+    source = dual.source
+    first, again, other = (
+        load("dual", source, from_scratch=True, tied=False, seed=seed) for seed in (0, 0, 1)
+    )
+    assert jax.tree.map(np.shape, first.params["document"]) == jax.tree.map(
+        np.shape, dual.params["document"]
+    )
+    assert first.weights_sha256 == again.weights_sha256
+    assert len({first.weights_sha256, other.weights_sha256, dual.weights_sha256}) == 3
+    query, document = (jax.tree.leaves(first.params[t]["encoder"]) for t in ("query", "document"))
+    assert any(np.any(one != two) for one, two in zip(query, document, strict=True))

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tart_jax import io
-from tart_jax.data.corpus import corpus_file
+from tart_jax.data.corpus import corpus_file, queries_file
 from tart_jax.data.exchange.records import Item, Record, Rejected, json_records, text_lines
 from tart_jax.data.exchange.writers import Exported
+from tart_jax.data.kilt.mapping import PAGES, PassageTable
 from tart_jax.data.lookup import byte_lines, line_at, queries_of
 from tart_jax.types import Document, InputError, ScoredDocument
 
@@ -151,26 +152,46 @@ def _line(line: str, where: str) -> Record:
 
 
 def write_predictions(path: Path, run: str | Path, *, corpus: str, queries: str) -> Exported:
-    """A TREC run as KILT prediction lines: one output a query, its provenance by falling score."""
+    """A TREC run as KILT prediction lines: one output a query, its provenance by falling score.
+
+    A query of the file that the run lacks gets an empty provenance: KILT wants every id.
+    """
     if not corpus or not queries:
         raise InputError(
             "KILT predictions need --config.options.corpus (passages with wikipedia_id) and"
             " --config.options.queries (their inputs)."
         )
     hits = io.read_run(run)
-    texts = {query_id: query.text for query_id, query in queries_of(queries).items()}
+    inputs = _inputs(queries)
     wanted = {hit.doc_id for ranked in hits.values() for hit in ranked}
     places = dict(_places(corpus, wanted))
     exported = Exported()
     exported.records = io.write_jsonl(
         path,
-        (_prediction(run, query_id, hits[query_id], texts, places) for query_id in hits),
+        (_prediction(run, name, hits.get(name, []), inputs, places) for name in {**inputs, **hits}),
     )
-    exported.examples = len(hits)
+    exported.examples = len(inputs)
     return exported
 
 
+def _inputs(queries: str) -> dict[str, tuple[str, str]]:
+    """query_id -> (KILT's id, text); our ids have no white space, as TREC runs want it."""
+    file = queries_file(queries)
+    known = {}
+    if file.name.removesuffix(".gz").endswith(".jsonl"):
+        known = {str(row.get("_id")): row.get("kilt_id") for _, row in io.read_jsonl(file)}
+    return {name: (known.get(name) or name, q.text) for name, q in queries_of(file).items()}
+
+
 def _places(corpus: str, wanted: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    folder = corpus_file(corpus).parent
+    if (folder / PAGES).is_file():  # of 36 million lines only those that are wanted are read
+        with PassageTable(folder) as table:
+            for doc_id in wanted:
+                if (position := table.position(doc_id)) is not None:
+                    passage = table[position].record()
+                    yield doc_id, {name: passage[name] for name in PLACE}
+        return
     for where, line in text_lines(corpus_file(corpus)):
         record = _line(line, where)
         doc_id = record.identifier("_id", "id")
@@ -184,14 +205,15 @@ def _prediction(
     run: str | Path,
     query_id: str,
     hits: list[ScoredDocument],
-    texts: dict[str, str],
+    inputs: dict[str, tuple[str, str]],
     places: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    if query_id not in texts:
+    if query_id not in inputs:
         raise InputError(f"{run}: query {query_id!r} is not in the queries file.")
     provenance = []
     for hit in sorted(hits, key=lambda hit: -hit.score):
         if hit.doc_id not in places:
             raise InputError(f"{run}: the hit {hit.doc_id!r} is not in the corpus.")
         provenance.append(places[hit.doc_id])
-    return {"id": query_id, "input": texts[query_id], "output": [{"provenance": provenance}]}
+    kilt_id, text = inputs[query_id]
+    return {"id": kilt_id, "input": text, "output": [{"provenance": provenance}]}

@@ -23,6 +23,7 @@ LOW_BLEU = "no passage holds enough of it"
 
 Span = tuple[tuple[int, int], tuple[int, int]]  # (paragraph, character) of start and end
 FAR = 1 << 60
+PAGES = "pages.npy"
 
 
 class PassageTable:
@@ -37,7 +38,7 @@ class PassageTable:
         folder = Path(folder)
         self.path = io.existing(folder / "corpus.jsonl", "corpus")
         self._begins = np.load(io.existing(folder / "passages.npy"), mmap_mode="r")
-        self._pages = np.load(io.existing(folder / "pages.npy"), mmap_mode="r")
+        self._pages = np.load(io.existing(folder / PAGES), mmap_mode="r")
         self._order = np.argsort(self._pages[:-1, 0], kind="stable")
         self._sorted = self._pages[:-1, 0][self._order]
         if self.path.stat().st_size != self._begins[-1]:
@@ -66,6 +67,12 @@ class PassageTable:
     def document(self, position: int) -> Document:
         passage = self[position]
         return Document(passage.doc_id, passage.text, passage.title)
+
+    def position(self, doc_id: str) -> int | None:
+        """The position of a passage `{wikipedia_id}-{n}`; None where there is none."""
+        page, _, number = doc_id.rpartition("-")
+        found = self.page(page) if page.isdecimal() and number.isdecimal() else None
+        return found[int(number)] if found and int(number) < len(found) else None
 
     def page(self, wikipedia_id: str) -> range | None:
         """The positions of a page's passages; None for a page that the corpus lacks."""

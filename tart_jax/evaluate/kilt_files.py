@@ -1,0 +1,161 @@
+"""KILT's files: what a KILT folder is asked, and predictions scored against gold as KILT does."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tart_jax import io
+from tart_jax.data import instructions
+from tart_jax.data.exchange import kilt as exchange
+from tart_jax.data.kilt import build, tasks
+from tart_jax.data.kilt.queries import Forms
+from tart_jax.evaluate import kilt
+from tart_jax.evaluate.measures import Evaluation
+from tart_jax.types import InputError
+
+PASSAGE = "passage-"  # before a score: of passages, not pages
+RETRIEVAL = ("Rprec", "precision@k", "recall@k", "success_rate@k")
+ANSWERS = ("accuracy", "em", "f1", "rougel", "KILT-accuracy", "KILT-em", "KILT-f1", "KILT-rougel")
+
+
+def is_kilt(path: str | Path) -> bool:
+    """Whether a file of judgements is KILT's, by its name; qrels are TSV."""
+    return str(path).removesuffix(".gz").endswith(".jsonl")
+
+
+def parse(measure: str) -> tuple[str, str, int | None]:
+    """(level, KILT's name, cut-off) of Rprec, passage-recall@5, f1, ...; InputError lists all."""
+    level = PASSAGE if measure.startswith(PASSAGE) else ""
+    name = measure.removeprefix(PASSAGE)
+    match = re.fullmatch(r"([a-z_]+@)([1-9][0-9]*)", name)
+    known = f"{match[1]}k" if match else name
+    alone = match and match[2] == "1" and not name.startswith("precision")  # KILT has no recall@1
+    if alone or known not in (RETRIEVAL if level else (*RETRIEVAL, *ANSWERS)):
+        raise InputError(
+            f"measure {measure!r} is not known; KILT's are {', '.join(RETRIEVAL)} (k a number, from"
+            f" 2 but for precision), also after {PASSAGE!r}, and {', '.join(ANSWERS)}."
+        )
+    return level, name, int(match[2]) if match else None
+
+
+def evaluate(
+    guesses: str | Path, gold: str | Path, measures: Sequence[str], *, complete: bool = True
+) -> Evaluation:
+    """Scores KILT predictions by KILT's rules.
+
+    complete: an item without a prediction counts 0, as if nothing was found; else it is an error,
+    as in KILT's scripts. InputError: a prediction twice or of other items, scores of answers that
+    no prediction has.
+    """
+    parsed = {measure: parse(measure) for measure in measures}
+    items = [record for _, record in io.read_jsonl(io.existing(gold, "KILT gold file"))]
+    found = _predictions(io.existing(guesses, "KILT predictions"))
+    names = [_name(item, str(gold)) for item in items]
+    if len(set(names)) < len(names):
+        raise InputError(f"{gold} has an id twice; items are told apart by their ids.")
+    if not set(names) & set(found):
+        raise InputError(f"{guesses} and {gold} have no id in common; are they of one task?")
+    missing = [name for name in names if name not in found]
+    if missing and not complete:
+        raise InputError(f"{guesses} has no prediction for item {missing[0]!r}.")
+    nothing = {"output": [{"answer": "", "provenance": []}]}
+    all_of = {name: found.get(name, nothing) for name in names}
+    named = [{**item, "id": name} for item, name in zip(items, names, strict=True)]
+    cutoffs = sorted({k for _, _, k in parsed.values() if k})
+    scores: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    for level, keys in (("", kilt.PAGE), (PASSAGE, kilt.PASSAGE)):
+        if any(own == level and name not in ANSWERS for own, name, _ in parsed.values()):
+            scores[level] = kilt.retrieval(named, all_of, keys=keys, cutoffs=cutoffs)
+    if any(name in ANSWERS for _, name, _ in parsed.values()):
+        if not any(one["output"] and one["output"][0].get("answer") for one in found.values()):
+            raise InputError(f"{guesses} has no answer, and {', '.join(measures)} need some.")
+        scores["answers"] = kilt.downstream(named, all_of)
+    per_query = {
+        measure: {
+            item: row[name] for item, row in scores["answers" if name in ANSWERS else level].items()
+        }
+        for measure, (level, name, _) in parsed.items()
+    }
+    means = {name: float(np.mean(list(values.values()))) for name, values in per_query.items()}
+    return Evaluation(per_query, means, len(missing), len(set(found) - set(names)), 0, {})
+
+
+def _predictions(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for number, record in io.read_jsonl(path):
+        name = _name(record, f"{path}: line {number}")
+        if name in found:
+            raise InputError(f"{path}: line {number} predicts item {name!r} a second time.")
+        if not isinstance(record.get("output"), list):
+            raise InputError(f"{path}: line {number} needs the list 'output' with one prediction.")
+        found[name] = record
+    return found
+
+
+def _name(record: Mapping[str, Any], where: str) -> str:
+    if "id" not in record:
+        raise InputError(f"{where}: a line of a KILT file needs the field 'id'.")
+    return "_".join(str(record["id"]).split())  # as in TREC runs, which end ids at white space
+
+
+def gold_files(pairs: Sequence[str], wanted: Sequence[str]) -> dict[str, Path]:
+    """Task -> file of "task=file", those that are wanted (none named: all)."""
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        task, mark, path = pair.partition("=")
+        if not mark:
+            raise InputError(f"config.gold should hold 'task=file', not {pair!r}.")
+        tasks.require_task(task)
+        found[task] = io.existing(path, f"config.gold, {task}:")
+    if unknown := sorted(set(wanted) - set(found)):
+        raise InputError(f"config.tasks: {unknown[0]!r} has no file in config.gold.")
+    return {task: path for task, path in found.items() if not wanted or task in wanted}
+
+
+def make(out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: int) -> Path:
+    """`out` with instructions.tsv, and of each task its gold items and their queries.
+
+    folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there.
+    """
+    state = Path(folder) / build.STATE
+    if not state.is_file():
+        raise InputError(
+            f"{folder} holds no {build.STATE}; `tart-jax prepare --config=configs/prepare/kilt.py`"
+            " makes a KILT folder."
+        )
+    parts = io.read_json(state)["parts"]
+    made: dict[str, Any] = next(
+        (part["made_of"]["forms"] for name, part in parts.items() if "/" in name), {}
+    )
+    made = {key: tuple(x) if isinstance(x, list) else x for key, x in made.items()}  # of JSON
+    forms = Forms(**made)
+    bank = instructions.bank("kilt")
+    instructions.write_table(out / "instructions.tsv", [bank[task] for task in gold])
+    for task, path in gold.items():
+        _write(out / task, task, path, forms, max_queries)
+    return out
+
+
+def _write(place: Path, task: str, path: Path, forms: Forms, limit: int) -> None:
+    form = tasks.require_task(task).form
+    rows: list[dict[str, str]] = []
+    items: list[dict[str, Any]] = []
+    records = io.read_jsonl(path)
+    for (number, item), (_, record) in zip(tasks.read_items(path), records, strict=True):
+        if limit and len(rows) == limit:
+            break
+        text = forms.query(item.input, form, f"{path}: line {number}")
+        rows.append({"_id": item.query_id, "text": text, "kilt_id": item.kilt_id})
+        items.append(record)
+    io.write_jsonl(place / "queries.jsonl", rows)
+    io.write_jsonl(place / "gold.jsonl", items)
+
+
+def predict(run: Path, corpus: Path, queries: Path) -> Path:
+    """The KILT predictions of a TREC run, beside it."""
+    out = run.with_name("predictions.jsonl")
+    exchange.write_predictions(out, run, corpus=str(corpus), queries=str(queries))
+    return out
