@@ -15,6 +15,7 @@ BUILDERS = {
     "real_tasks": "tart_jax.data.beir_tasks",
     "berri": "tart_jax.data.berri.build",
     "kilt": "tart_jax.data.kilt.build",
+    "kilt_world": "tart_jax.data.kilt.world",
     "x2": "tart_jax.data.x2",
 }
 

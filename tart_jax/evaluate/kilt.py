@@ -90,6 +90,11 @@ def _only_output(guesses: Mapping[str, Item], name: str) -> Mapping[str, Any]:
 
 def _ids(output: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     rows = output.get("provenance") or []
+    if lacking := [key for row in rows for key in keys if key not in row]:
+        raise InputError(
+            f"a provenance has no {lacking[0]}: {str(rows[0])[:80]}; entity linking names pages"
+            " alone, score it by Rprec, not passage-Rprec."
+        )
     return ["+".join(str(row[key]).strip() for key in keys) for row in rows]
 
 

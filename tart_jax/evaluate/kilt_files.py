@@ -1,7 +1,8 @@
 """KILT's files: what a KILT folder is asked, and predictions scored against gold as KILT does."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 from tart_jax import io
 from tart_jax.data import instructions
 from tart_jax.data.exchange import kilt as exchange
-from tart_jax.data.kilt import build, tasks
+from tart_jax.data.kilt import build, mapping, tasks
 from tart_jax.data.kilt.queries import Forms
 from tart_jax.evaluate import kilt
 from tart_jax.evaluate.measures import Evaluation
 from tart_jax.types import InputError
 
+PLACES = "passages"  # of an output: where a KILT folder's passages hold its provenance
 PASSAGE = "passage-"  # before a score: of passages, not pages
 RETRIEVAL = ("Rprec", "precision@k", "recall@k", "success_rate@k")
 ANSWERS = ("accuracy", "em", "f1", "rougel", "KILT-accuracy", "KILT-em", "KILT-f1", "KILT-rougel")
@@ -68,7 +70,8 @@ def evaluate(
     scores: dict[str, Mapping[str, Mapping[str, float]]] = {}
     for level, keys in (("", kilt.PAGE), (PASSAGE, kilt.PASSAGE)):
         if any(own == level and name not in ANSWERS for own, name, _ in parsed.values()):
-            scores[level] = kilt.retrieval(named, all_of, keys=keys, cutoffs=cutoffs)
+            own_gold = [_of_passages(item) for item in named] if level else named
+            scores[level] = kilt.retrieval(own_gold, all_of, keys=keys, cutoffs=cutoffs)
     if any(name in ANSWERS for _, name, _ in parsed.values()):
         if not any(one["output"] and one["output"][0].get("answer") for one in found.values()):
             raise InputError(f"{guesses} has no answer, and {', '.join(measures)} need some.")
@@ -81,6 +84,12 @@ def evaluate(
     }
     means = {name: float(np.mean(list(values.values()))) for name, values in per_query.items()}
     return Evaluation(per_query, means, len(missing), len(set(found) - set(names)), 0, {})
+
+
+def _of_passages(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item whose provenance are the passages that hold it, where `make` has found these."""
+    outputs = [{**o, "provenance": o[PLACES]} if PLACES in o else o for o in item["output"]]
+    return {**item, "output": outputs}
 
 
 def _predictions(path: Path) -> dict[str, dict[str, Any]]:
@@ -118,7 +127,9 @@ def gold_files(pairs: Sequence[str], wanted: Sequence[str]) -> dict[str, Path]:
 def make(out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: int) -> Path:
     """`out` with instructions.tsv, and of each task its gold items and their queries.
 
-    folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there.
+    folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there. A
+    gold place is a paragraph, a prediction a passage: `passages` of each gold output are those that
+    the folder's own rule maps it to (Maillard et al. 2021, section 4.1), for scores of passages.
     """
     state = Path(folder) / build.STATE
     if not state.is_file():
@@ -127,31 +138,47 @@ def make(out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: i
             " makes a KILT folder."
         )
     parts = io.read_json(state)["parts"]
-    made: dict[str, Any] = next(
-        (part["made_of"]["forms"] for name, part in parts.items() if "/" in name), {}
+    options: dict[str, Any] = next(
+        (part["made_of"] for name, part in parts.items() if "/" in name), {}
     )
+    made: dict[str, Any] = options.get("forms", {})
     made = {key: tuple(x) if isinstance(x, list) else x for key, x in made.items()}  # of JSON
-    forms = Forms(**made)
     bank = instructions.bank("kilt")
     instructions.write_table(out / "instructions.tsv", [bank[task] for task in gold])
-    for task, path in gold.items():
-        _write(out / task, task, path, forms, max_queries)
+    with mapping.PassageTable(folder) as table:
+        for task, path in gold.items():
+            rows: list[dict[str, str]] = []
+            items: list[dict[str, Any]] = []
+            for row, item in _asked(task, path, Forms(**made), table, options.get("bleu", 0.0)):
+                rows.append(row)
+                items.append(item)
+                if len(rows) == max_queries:
+                    break
+            io.write_jsonl(out / task / "queries.jsonl", rows)
+            io.write_jsonl(out / task / "gold.jsonl", items)
     return out
 
 
-def _write(place: Path, task: str, path: Path, forms: Forms, limit: int) -> None:
+def _asked(
+    task: str, path: Path, forms: Forms, table: mapping.PassageTable, threshold: float
+) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """(a line of queries.jsonl, the gold item with its passages) of each line of a file."""
     form = tasks.require_task(task).form
-    rows: list[dict[str, str]] = []
-    items: list[dict[str, Any]] = []
     records = io.read_jsonl(path)
     for (number, item), (_, record) in zip(tasks.read_items(path), records, strict=True):
-        if limit and len(rows) == limit:
-            break
         text = forms.query(item.input, form, f"{path}: line {number}")
-        rows.append({"_id": item.query_id, "text": text, "kilt_id": item.kilt_id})
-        items.append(record)
-    io.write_jsonl(place / "queries.jsonl", rows)
-    io.write_jsonl(place / "gold.jsonl", items)
+        outputs = []
+        for output, raw in zip(item.outputs, record.get("output") or [], strict=True):
+            alone = item._replace(outputs=(output,))
+            found = mapping.positives(alone, table, threshold=threshold, drops=Counter())
+            places = [table[position].record() for position in found]
+            keys = (*kilt.PASSAGE, "start_paragraph_id")
+            own = [{key: place[key] for key in keys} for place in places]
+            outputs.append({**raw, PLACES: own} if output.provenance is not None else raw)
+        yield (
+            {"_id": item.query_id, "text": text, "kilt_id": item.kilt_id},
+            {**record, "output": outputs},
+        )
 
 
 def predict(run: Path, corpus: Path, queries: Path) -> Path:

@@ -81,12 +81,30 @@ def test_every_gold_item_is_asked_and_scored_as_kilt_scores_its_predictions(eval
         predictions = evaluated / row["run"] / "predictions.jsonl"
         found = {str(p["id"]): p for _, p in io.read_jsonl(predictions)}
         assert set(found) == {str(item["id"]) for item in ITEMS[row["task"]]}
-        for keys, name in ((kilt.PAGE, "Rprec"), (kilt.PASSAGE, "passage-Rprec")):
-            again = kilt.means(kilt.retrieval(ITEMS[row["task"]], found, keys=keys))
-            assert row["measures"][name]["mean"] == pytest.approx(again["Rprec"])
+        again = kilt.means(kilt.retrieval(ITEMS[row["task"]], found))
+        assert row["measures"]["Rprec"]["mean"] == pytest.approx(again["Rprec"])
         assert row["measures"]["Rprec"]["mean"] >= row["measures"]["passage-Rprec"]["mean"]
     nq = next(row for row in results["rows"] if row["task"] == "nq")
     assert nq["measures"]["Rprec"]["mean"] == pytest.approx(2 / 3)  # one item has no provenance
+
+
+def test_gold_places_are_those_of_the_passages_that_hold_them(evaluated, world):
+    """A passage may end in another paragraph than the sentence that is asked for."""
+    passages = [row for _, row in io.read_jsonl(world[0] / "corpus.jsonl")]
+    for task, items in ITEMS.items():
+        lines = [row for _, row in io.read_jsonl(evaluated / "test" / task / "gold.jsonl")]
+        for item, line in zip(items, lines, strict=True):
+            assert [{k: v for k, v in o.items() if k != "passages"} for o in line["output"]] == (
+                item["output"]
+            )
+            for output in line["output"]:
+                for place in output.get("passages", ()):
+                    held = [p for p in passages if all(p[k] == place[k] for k in place)]
+                    gold = [p for p in output["provenance"]
+                            if p["wikipedia_id"] == place["wikipedia_id"]]  # fmt: skip
+                    texts = [PAGES[g["wikipedia_id"]][1][g["start_paragraph_id"] - 1] for g in gold]
+                    words = {word for text in texts for word in text.split()}
+                    assert len(held) == 1 and len(words & set(held[0]["text"].split())) > 3
 
 
 def test_the_corpus_is_indexed_once_for_all_tasks_and_a_report_reads_it(evaluated, tmp_path):
@@ -144,6 +162,13 @@ def test_an_item_without_prediction_counts_0_unless_kilts_own_rule_is_asked_for(
 def test_mistakes_are_told(world, tmp_path, capsys, predictions, words, said):
     assert single(world, tmp_path, predictions, words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_places_without_paragraphs_are_pages_alone(world, tmp_path, capsys):
+    entity = {"id": "a 1", "output": [{"answer": "x", "provenance": [{"wikipedia_id": "1"}]}]}
+    assert single(world, tmp_path, [entity], "measures=('Rprec',)") == 0
+    assert single(world, tmp_path, [entity], "measures=('passage-Rprec',)") == 2
+    assert "has no end_paragraph_id" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_kilts_is_refused(tmp_path, world):
