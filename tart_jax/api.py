@@ -73,16 +73,19 @@ class Retriever:
             rows = list(starmap(_document, enumerate(documents)))
         if not rows:
             raise InputError("there is no document to index.")
-        ids = {document.doc_id for document in rows}
+        ids = {row.doc_id for row in rows}
         if len(ids) < len(rows):
             raise InputError(f"{len(rows) - len(ids)} documents repeat the id of another.")
-        embeddings = self._documents.encode([document.contents() for document in rows])
+        embeddings = self._documents.encode([self._contents(row) for row in rows])
         index = store.create(factory, self._documents.dims)
         if isinstance(index, FaissIndex):
             index.train(embeddings)
         index.add(embeddings)
         self._corpus, self._index = rows, index  # together, or the earlier ones stay
         return self
+
+    def _contents(self, document: Document) -> str:
+        return document.contents(self.format.title_separator)
 
     def search(self, query: str, *, instruction: str = "", k: int = 10) -> list[Hit]:
         """The k best documents for a query under an instruction, best first, ties in index order.

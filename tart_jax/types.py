@@ -51,9 +51,13 @@ class Document(NamedTuple):
     text: str
     title: str = ""
 
-    def contents(self) -> str:
-        """What encoder and BM25 read: `title text`, or the text alone (TART; BEIR's way)."""
-        return f"{self.title} {self.text}".strip() if self.title else self.text
+    def contents(self, separator: str = "") -> str:
+        """What encoder and BM25 read: `title text`, or the text alone (TART; BEIR's way).
+
+        separator: stands between the two, as DPR has its `[SEP]`.
+        """
+        between = f" {separator} " if separator else " "
+        return f"{self.title}{between}{self.text}".strip() if self.title else self.text
 
 
 class ScoredDocument(NamedTuple):

@@ -35,6 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.pooled = False  # also over the documents of all tasks, encoded once
     config.pools = False  # each query ranks only the documents judged for it (BIRCO)
     config.gold = ()  # KILT's files, "nq=nq-dev-kilt.jsonl" each: `benchmark` is a KILT folder
+    config.instructions = "bank:kilt"  # of KILT's tasks; a .tsv, or bank:kilt_markers
     config.judged = ""  # a judging sheet that was filled in: what it says counts in the pool, too
     config.judging_sheet = ""  # write there the pooled hits of other tasks, for a person to judge
     config.instruction = ("right",)  # none, wrong (another's), wording:2, of:TASK, ...

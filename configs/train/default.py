@@ -32,6 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.tied = placeholder(bool)  # one tower for both sides; None: as the folder says
     config.model.layers = placeholder(int)  # the encoder's first so many; None: all
     config.model.from_scratch = False  # random weights of the source's shape; its tokenizer stays
+    config.model.query_towers = ()  # ("qa=nq,triviaqa", "claims=fever"): one a class
     config.model.num_labels = placeholder(int)  # cross_*: logits, 1 or 2; None: as the folder says
     config.model.new_head = False  # cross_*: the head starts at random, over any encoder
     config.model.dropout = 0.1  # probability, for hidden units and attention weights
@@ -68,6 +69,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.start_token = placeholder(int)  # cross_*: id before a pair; None: as the folder has
     config.data.instruction_order = "instruction_first"  # or query_first; stored with the model
     config.data.separator = placeholder(str)  # between the two; None: the tokenizer's own
+    config.data.title_separator = ""  # between a document's title and text; DPR: [SEP]
+    config.data.special_tokens = ()  # words of the vocabulary never split, as ("[unused1]",)
     config.data.duplicates = "text"  # no negative shares this with a positive: id, text or none
     config.data.known_positives = 4  # positives of a query never taken as negatives, at most
     config.data.workers = 0  # processes that prepare batches; 0: a thread, often enough

@@ -26,7 +26,8 @@ class Row(NamedTuple):
     """One sampled query: text with instruction, documents (the positive first), their kinds.
 
     positives: every known positive, the sampled one first; what must not count as a negative.
-    scores: a teacher's for each document, None where there is none. query_id: for messages alone.
+    scores: a teacher's for each document, None where there is none. query_id: for messages alone;
+    task: for its class.
     """
 
     query: str
@@ -35,6 +36,7 @@ class Row(NamedTuple):
     positives: tuple[Document, ...]
     scores: tuple[float | None, ...]
     query_id: str
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class Sampler:
         )
         documents, kinds = zip((positive, POSITIVE), *negatives, strict=True)
         scores = tuple(example.scores.get(document.doc_id) for document in documents)
-        return Row(query, documents, kinds, (positive, *others), scores, example.query_id)
+        return Row(
+            query, documents, kinds, (positive, *others), scores, example.query_id, example.task
+        )
 
     def _instruction(self, example: TrainingExample, rng: np.random.Generator) -> str:
         dropped = rng.random() < self.instruction_dropout
@@ -112,7 +116,7 @@ class Collator:
     document_mask bool [b n l], document_valid bool [b n], document_kind int8 [b n],
     document_score float32 [b n], NaN without a teacher's score, document_hash uint32 [b n 2],
     positive_hash uint32 [b p 2]: all known positives (up to `known_positives`), the sampled one
-    repeated where there are fewer.
+    repeated where there are fewer; with `classes` (task -> number) query_class int32 [b], all one.
     """
 
     def __init__(
@@ -124,6 +128,8 @@ class Collator:
         document_length: int,
         duplicates: str,
         known_positives: int,
+        title_separator: str = "",
+        classes: Mapping[str, int] | None = None,
     ):
         if duplicates not in DUPLICATES:
             raise InputError(f"duplicates {duplicates!r} is not one of {', '.join(DUPLICATES)}.")
@@ -136,10 +142,11 @@ class Collator:
         self.num_documents = 1 + num_negatives
         self.query_length, self.document_length = query_length, document_length
         self.duplicates, self.known_positives = duplicates, known_positives
+        self.title_separator, self._classes = title_separator, classes
 
     def __call__(self, rows: Sequence[Row]) -> Batch:
-        b, n = len(rows), self.num_documents
-        texts = [document.contents() for row in rows for document in row.documents]
+        b, n, between = len(rows), self.num_documents, self.title_separator
+        texts = [document.contents(between) for row in rows for document in row.documents]
         encoded = iter(self._document.encode(texts, self.document_length))
         hashes = np.zeros((b, n, 2), np.uint32)
         filled = []
@@ -160,7 +167,25 @@ class Collator:
             "document_hash": hashes,
             "positive_hash": np.stack([self._positives(row) for row in rows]),
             **_labels(rows, n),
+            **self._class(rows),
         }
+
+    def _class(self, rows: Sequence[Row]) -> Batch:
+        """InputError: a task without a class, or a batch of more than one class."""
+        if not self._classes:
+            return {}
+        if unknown := sorted({row.task for row in rows} - set(self._classes)):
+            raise InputError(
+                f"config.model.query_towers has no class for the task {unknown[0]!r}; it has"
+                f" {', '.join(self._classes)}."
+            )
+        found = np.array([self._classes[row.task] for row in rows], np.int32)
+        if len(set(found.tolist())) > 1:
+            raise InputError(
+                "a batch holds queries of several classes, and a step trains one class's tower; set"
+                " config.data.homogeneous=True."
+            )
+        return {"query_class": found}
 
     def _positives(self, row: Row) -> UInt32[np.ndarray, "p 2"]:
         if self.duplicates == "none":  # documents hash to 0 and 0 there: nothing ever matches

@@ -16,6 +16,7 @@ BANK = "bank:"  # a path that begins so names a table of the package
 BANKS = {
     "berri": "berri/instructions.tsv",
     "kilt": "kilt/instructions.tsv",
+    "kilt_markers": "kilt/markers.tsv",
     "beir": "benchmarks/beir.tsv",
     "lotte": "benchmarks/lotte.tsv",
     "x2": "benchmarks/x2.tsv",
@@ -68,8 +69,8 @@ def join(query: str, instruction: str, *, order: Order, separator: str) -> str:
 def bank(name: str) -> dict[str, InstructionRow]:
     """task -> row of a table that comes with the package: a name of `BANKS`.
 
-    "tart_table9" holds the evaluation prompts of TART's Table 9 (arXiv:2211.09260), the others are
-    of our own wording.
+    "tart_table9" holds the evaluation prompts of TART's Table 9 (arXiv:2211.09260), "kilt_markers"
+    a token for each class of KILT's tasks, the others are of our own wording.
     """
     return read_table(f"{BANK}{name}")
 

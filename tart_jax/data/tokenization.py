@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
@@ -67,6 +68,22 @@ class Tokenizer:
             f"{directory} has no {' or '.join(('tokenizer.json', 'vocab.txt', *CONVERTED))};"
             " copy the tokenizer there."
         )
+
+    def with_specials(self, tokens: Sequence[str]) -> "Tokenizer":
+        """The same with these words of its vocabulary as tokens of their own, wherever they stand.
+
+        InputError: a word that is not in the vocabulary, where it would need a new embedding.
+        """
+        if unknown := [token for token in tokens if self._fast.token_to_id(token) is None]:
+            raise InputError(
+                f"special token {unknown[0]!r} is not in the vocabulary; take one that is and has"
+                " no use yet, such as BERT's [unused1] to [unused99]."
+            )
+        if not tokens:
+            return self
+        fast = FastTokenizer.from_str(self._fast.to_str())
+        fast.add_special_tokens([AddedToken(token, normalized=False) for token in tokens])
+        return type(self)(fast, self._options)
 
     @property
     def vocab_size(self) -> int:

@@ -52,7 +52,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         mesh=distributed.local_mesh(dict(config.mesh)),
     )
     identity = {
-        "weights_sha256": model.weights_sha256,
+        "weights_sha256": model.document_sha256,
         "tokenizer": model.tokenizer.fingerprint(),
         "source": model.source,
         "format": asdict(format) | {"document_length": length},
@@ -71,11 +71,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
         dtype=config.dtype,
         overwrite=config.overwrite,
     )
-    encode_shards(writer, encoder, corpus.read_documents(config.corpus), info.count)
+    documents = corpus.read_documents(config.corpus)
+    encode_shards(writer, encoder, documents, info.count, format.title_separator)
 
 
 def encode_shards(
-    writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document], count: int
+    writer: EmbeddingWriter,
+    encoder: Encoder,
+    documents: Iterator[Document],
+    count: int,
+    title_separator: str = "",
 ) -> None:
     """Encodes what the writer lacks, with two shards of texts in memory at a time.
 
@@ -91,7 +96,7 @@ def encode_shards(
             progress.update(rows)
             progress.set_postfix(encoder.meter.rates(), refresh=False)
 
-        coming = _one_ahead(_tokenized(writer, encoder, documents))
+        coming = _one_ahead(_tokenized(writer, encoder, documents, title_separator))
         waiting = time.perf_counter()
         for shard, block, rows in coming:
             if rows is None:
@@ -117,7 +122,10 @@ def encode_shards(
 
 
 def _tokenized(
-    writer: EmbeddingWriter, encoder: Encoder, documents: Iterator[Document]
+    writer: EmbeddingWriter,
+    encoder: Encoder,
+    documents: Iterator[Document],
+    title_separator: str,
 ) -> Iterator[tuple[int, list[str], list[np.ndarray] | None]]:
     """(shard, ids, tokens) of each shard; None for tokens where this process has nothing to do."""
     index, processes = distributed.process()
@@ -125,11 +133,8 @@ def _tokenized(
         block = list(islice(documents, writer.shard_size))
         ids = [document.doc_id for document in block]
         others = shard % processes != index or writer.is_done(shard)
-        yield (
-            shard,
-            ids,
-            None if others else encoder.tokenize([document.contents() for document in block]),
-        )
+        texts = [] if others else [document.contents(title_separator) for document in block]
+        yield shard, ids, None if others else encoder.tokenize(texts)
 
 
 def _one_ahead(items: Iterator[T]) -> Iterator[T]:

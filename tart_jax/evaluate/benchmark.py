@@ -118,7 +118,8 @@ def _test(options: Options, workdir: Path, rows: Sequence[collections.Row]) -> P
     """The folder of tasks: of a table, or one that `tart-jax prepare` made; sampled if asked."""
     if options.gold:
         gold = kilt_files.gold_files(options.gold, options.tasks)
-        return kilt_files.make(workdir / "test", options.benchmark, gold, options.max_queries)
+        out, words = workdir / "test", options.instructions
+        return kilt_files.make(out, options.benchmark, gold, options.max_queries, words)
     if rows:
         test = collections.make(
             workdir / "test", rows, options.root, pooled=options.pooled, download=options.download

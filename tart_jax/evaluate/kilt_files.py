@@ -124,10 +124,13 @@ def gold_files(pairs: Sequence[str], wanted: Sequence[str]) -> dict[str, Path]:
     return {task: path for task, path in found.items() if not wanted or task in wanted}
 
 
-def make(out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: int) -> Path:
+def make(
+    out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: int, table: str
+) -> Path:
     """`out` with instructions.tsv, and of each task its gold items and their queries.
 
-    folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there. A
+    folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there.
+    table: of instructions, with the tasks' rows. A
     gold place is a paragraph, a prediction a passage: `passages` of each gold output are those that
     the folder's own rule maps it to (Maillard et al. 2021, section 4.1), for scores of passages.
     """
@@ -143,13 +146,15 @@ def make(out: Path, folder: str | Path, gold: Mapping[str, Path], max_queries: i
     )
     made: dict[str, Any] = options.get("forms", {})
     made = {key: tuple(x) if isinstance(x, list) else x for key, x in made.items()}  # of JSON
-    bank = instructions.bank("kilt")
-    instructions.write_table(out / "instructions.tsv", [bank[task] for task in gold])
-    with mapping.PassageTable(folder) as table:
+    rows_of = instructions.read_table(table)
+    instructions.require_tasks(rows_of, sorted(gold), table)
+    instructions.write_table(out / "instructions.tsv", [rows_of[task] for task in gold])
+    with mapping.PassageTable(folder) as passages:
         for task, path in gold.items():
             rows: list[dict[str, str]] = []
             items: list[dict[str, Any]] = []
-            for row, item in _asked(task, path, Forms(**made), table, options.get("bleu", 0.0)):
+            bleu = options.get("bleu", 0.0)
+            for row, item in _asked(task, path, Forms(**made), passages, bleu):
                 rows.append(row)
                 items.append(item)
                 if len(rows) == max_queries:

@@ -16,6 +16,7 @@ from tart_jax.encode.store import MANIFEST
 from tart_jax.evaluate.steps import Stage, Step, content
 from tart_jax.index import run as index
 from tart_jax.index.store import BM25, DESCRIPTION, EXACT
+from tart_jax.models import class_towers
 from tart_jax.search import rerank_run
 from tart_jax.search import run as search_run
 from tart_jax.types import InputError
@@ -34,6 +35,7 @@ class Options(NamedTuple):
     max_queries: int
     max_documents: int
     gold: Sequence[str]
+    instructions: str
     judged: str
     judging_sheet: str
     retriever: str
@@ -75,7 +77,8 @@ def ranked(setting: Setting, task: str, scope: str, words: str, folder: Path) ->
     search |= _pairs(options.retriever_options)
     if options.retriever != BM25:  # which matches words, and reads no instruction
         plain = options.plain_retriever
-        search |= {"model": options.retriever, "instruction": "" if plain else words}
+        model = class_towers.folder_of(options.retriever, task)
+        search |= {"model": model, "instruction": "" if plain else words}
     last, queries = folder / "run", content(test / task)
     digest = Step("search", search_run.run, last, "run.trec", search, (digest, queries)).done()
     if options.pools:
@@ -110,7 +113,8 @@ def _indexed(setting: Setting, source: Path, prefix: str, name: str) -> tuple[Pa
         return folder, Step("index", index.run, folder, DESCRIPTION, made, (texts,)).done()
     place = "pooled" if prefix else name
     embeddings = setting.workdir / "embeddings" / place
-    made_of = {"model": options.retriever, "corpus": source, **_pairs(options.encode_options)}
+    model = class_towers.folder_of(options.retriever, next(iter(setting.table)))  # documents': any
+    made_of = {"model": model, "corpus": source, **_pairs(options.encode_options)}
     inputs = (texts, content(options.retriever))
     digest = Step("encode", encode.run, embeddings, MANIFEST, made_of, inputs).done()
     made = {"factory": EXACT, "embeddings": embeddings, "prefix": prefix}

@@ -37,6 +37,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         max_queries=config.max_queries,
         max_documents=config.max_documents,
         gold=tuple(config.gold),
+        instructions=config.instructions,
         judged=config.judged,
         judging_sheet=config.judging_sheet,
         retriever=config.retriever,

@@ -57,10 +57,11 @@ def from_checkpoint(
     tokenizer = Tokenizer.load(settings)
     pretrained_cross.check_vocabulary(tokenizer, encoder, source)
     length = _length(content, encoder, tokenizer)
+    between = tokenizer.separator if layout.projections else ""  # DPR's passages; see `_pooling`
     model = Pretrained(
         config=config,
         params=params,
-        format=Format(query_length=length, document_length=length),
+        format=Format(query_length=length, document_length=length, title_separator=between),
         format_known=False,
         tokenizer=tokenizer,
         weights_sha256=weights.params_sha256(params),

@@ -20,12 +20,14 @@ class Format:
     instruction_order: "instruction_first" (`instruction [SEP] query`, TART) or "query_first".
     separator: the text between the two; None: the tokenizer's own separator token.
     query_length, document_length: tokens, instruction and special tokens included; longer is cut.
+    title_separator: the text between a document's title and its text; "" in TART, [SEP] in DPR.
     """
 
     instruction_order: Order = "instruction_first"
     separator: str | None = None
     query_length: int = 256
     document_length: int = 256
+    title_separator: str = ""
 
     def __post_init__(self) -> None:
         if self.instruction_order not in ORDERS:
@@ -59,6 +61,8 @@ class Card:
                 f"{path} is not of version {VERSION}; load it with the release that wrote it."
             )
         _check_keys(record, cls, path)
+        if isinstance(record["format"], dict):  # models from before this key had none
+            record["format"].setdefault("title_separator", Format.title_separator)
         _check_keys(record["format"], Format, path)
         return cls(**record | {"format": Format(**record["format"])})
 

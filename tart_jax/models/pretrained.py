@@ -1,8 +1,9 @@
 """Pretrained models: a directory, hub id or installed package into params, and back by `export`."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tart_jax import io
 from tart_jax.data import hub, tokenization
 from tart_jax.data.tokenization import Tokenizer
-from tart_jax.models import adapter, encoders, sentence_modules, weights
+from tart_jax.models import adapter, class_towers, encoders, sentence_modules, weights
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.export import export
@@ -41,7 +42,8 @@ class Pretrained:
 
     params: nested dict of float32 numpy arrays, on the host. format_known: whether the directory
     said what it was trained to read; if not, `format` is a guess. ignored: keys of the checkpoint
-    that an embedding has no use for. weights_sha256: see `params_sha256`.
+    that an embedding has no use for. weights_sha256: see `params_sha256`. query_towers: class ->
+    its tasks, of a model in training that has such towers (`class_towers`).
     """
 
     config: DualEncoderConfig
@@ -52,6 +54,14 @@ class Pretrained:
     weights_sha256: str
     source: str
     ignored: tuple[str, ...] = ()
+    query_towers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def document_sha256(self) -> str:
+        """Of what embeds documents: embeddings serve every query tower that was trained to them."""
+        if self.config.tied:
+            return self.weights_sha256
+        return params_sha256(self.params["document"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +97,7 @@ def load(
     form: dict[str, Any] = {"dtype": dtype, "remat": remat, "scan": scan}
     if adapter.base(source):
         return _adapted(Path(source), pooling, normalize, projection, tied, form)
+    class_towers.refuse(source)
     directory, file = _locate(source)
     card = Card.read(directory)
     apart = card is not None and not card.tied

@@ -1,7 +1,6 @@
 """Stage `sweep`: variants of a training, each with several seeds, compared on one test."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,38 @@ from tart_jax.encode import run as encode
 from tart_jax.evaluate import benchmark, sampling
 from tart_jax.evaluate.pooled import Scores, means, measure
 from tart_jax.evaluate.significance import Interval
-from tart_jax.evaluate.systems import SCOPES, dense, load_tasks
+from tart_jax.evaluate.systems import dense, load_tasks
+from tart_jax.report import sweep_benchmark
+from tart_jax.report.variants import of_seed, parse, resolved, slug
 from tart_jax.tables import Table, interval
 from tart_jax.train import run as train
 from tart_jax.types import InputError
 
 logger = logging.getLogger(__name__)
-DECIDED = ("seed",)  # options of the training that the sweep sets
 PerQuery = dict[str, dict[str, float]]  # task -> query -> score
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Writes `<variant>/seed-<n>/`, report.md, report.json and scores.png into `workdir`."""
-    variants = parse(config.variants)
+    variants = resolved(parse(config.variants), workdir)
     _check(config, variants)
+    if config.evaluate:
+        found = {
+            name: [
+                sweep_benchmark.measured(
+                    config.evaluate, config.evaluate_options, workdir / slug(name) / f"seed-{seed}",
+                    of_seed(options, seed), config.train,
+                )
+                for seed in config.seeds
+            ]
+            for name, options in variants.items()
+        }  # fmt: skip
+        found = sweep_benchmark.combine(found, config.combined)
+        tasks = list(config.tasks) or list(
+            next(iter(next(iter(found.values()))[0]["ndcg"].values()))
+        )
+        _report(config, found, tasks, workdir)
+        return
     test = sampling.sample(
         config.test,
         workdir / "test",
@@ -41,7 +58,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     found = {
         name if len(config.tested) == 1 else f"{name}, asked with {condition}": [
             _measured(
-                config, workdir / slug(name) / f"seed-{seed}", options | {"seed": seed}, test,
+                config, workdir / slug(name) / f"seed-{seed}", of_seed(options, seed), test,
                 condition,
             )
             for seed in config.seeds
@@ -54,39 +71,19 @@ def run(config: ConfigDict, workdir: Path) -> None:
     logger.info("Compared %d models: %s", sum(map(len, found.values())), workdir / "report.md")
 
 
-def parse(words: Sequence[str]) -> dict[str, dict[str, str]]:
-    """name -> options, of "name: key=value; key=value". InputError: another form, a name twice."""
-    variants: dict[str, dict[str, str]] = {}
-    for word in words:
-        name, colon, rest = (part.strip() for part in word.partition(":"))
-        pairs = [part.partition("=") for part in rest.split(";") if part.strip()]
-        if not name or not colon or not all(equals for _, equals, _ in pairs):
-            raise InputError(
-                f"config.variants: {word!r} should look like 'name: key=value; key=value'."
-            )
-        options = {key.strip(): value.strip() for key, _, value in pairs}
-        if decided := sorted(set(options) & set(DECIDED)):
-            raise InputError(f"config.variants: {word!r} sets {decided[0]}; use config.seeds.")
-        if slug(name) in map(slug, variants):
-            raise InputError(f"config.variants has {name!r} twice, or two names as alike.")
-        variants[name] = options
-    if not variants:
-        raise InputError("config.variants is empty; it names what is to be compared.")
-    return variants
-
-
-def slug(name: str) -> str:
-    """The name of a folder."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
 def _check(config: ConfigDict, variants: Mapping[str, Mapping[str, str]]) -> None:
     """InputError for what would fail hours later: options, data, seeds, tasks."""
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise InputError(f"config.seeds {config.seeds} should be one or more different numbers.")
     for options in variants.values():
-        settings = configs.load(config.train, [f"--config.{k}={v}" for k, v in options.items()])
-        mixture.open_sources(settings.data.train)
+        own, asked = sweep_benchmark.divided(options)
+        if "retriever" not in asked:
+            settings = configs.load(config.train, [f"--config.{k}={v}" for k, v in own.items()])
+            mixture.open_sources(settings.data.train)
+    if config.evaluate:
+        words = [f"--config.{word}" for word in config.evaluate_options]
+        configs.load(config.evaluate, words)  # for its errors
+        return
     path = Path(config.test) / "instructions.tsv"
     table = read_table(path)
     require_tasks(table, config.tasks, path)
@@ -127,18 +124,12 @@ def _measured(
         "made_from": made_from,
         "steps": result["steps"],
         "wall_seconds": result["wall_seconds"],
-        "loss": _losses(folder / "train" / "metrics.jsonl"),
+        "loss": sweep_benchmark.losses(folder / "train" / "metrics.jsonl"),
         "ndcg": scores.ndcg,
         "wanted": scores.wanted,
     }
     io.write_json(path, record)
     return record
-
-
-def _losses(path: Path) -> dict[str, float]:
-    """The first and the last logged loss: whether a curve has left its start."""
-    losses = [record["loss"] for _, record in io.read_jsonl(path) if "loss" in record]
-    return {"first": losses[0], "last": losses[-1]}
 
 
 def over_seeds(records: Sequence[Mapping[str, PerQuery]], key: str) -> PerQuery:
@@ -156,9 +147,10 @@ def _report(
     tasks: Sequence[str],
     workdir: Path,
 ) -> None:
+    scopes = list(next(iter(found.values()))[0]["ndcg"])
     per_query = {
         scope: {n: over_seeds([r["ndcg"] for r in records], scope) for n, records in found.items()}
-        for scope in SCOPES
+        for scope in scopes
     }
     first = next(iter(found))
     intervals, gains = {}, {}
@@ -172,16 +164,18 @@ def _report(
         gains[scope] = means(differences, tasks, config.resamples, config.seed)
     tables = [
         _main_table(config, found, tasks, intervals, gains),
-        _task_table(found, tasks, per_query),
+        sweep_benchmark.task_table(per_query, tasks, config.published)
+        if config.evaluate
+        else _task_table(found, tasks, per_query),
     ]
     for table in tables:
         table.show()
     plots.bars(
         workdir / "scores.png",
-        {scope: [intervals[scope][name] for name in found] for scope in SCOPES},
+        {scope: [intervals[scope][name] for name in found] for scope in scopes},
         list(found),
         title="Mean over tasks and seeds, with 95% intervals over queries",
-        label=f"nDCG@{config.k}",
+        label=", ".join(scopes) if config.evaluate else f"nDCG@{config.k}",
     )
     with io.writing(workdir / "report.md") as aside:
         pages = [table.markdown() for table in tables]
@@ -206,10 +200,11 @@ def _main_table(
     gains: Mapping[str, Mapping[str, Interval]],
 ) -> Table:
     first = next(iter(found))
+    scopes = list(intervals)
     rows = []
     for name, records in found.items():
         row = [name]
-        for scope in SCOPES:
+        for scope in scopes:
             seeds = [
                 np.mean([np.mean(list(r["ndcg"][scope][t].values())) for t in tasks])
                 for r in records
@@ -217,23 +212,33 @@ def _main_table(
             row.append(interval(*intervals[scope][name]))
             row.append(f"{min(seeds):.3f} to {max(seeds):.3f}")
             row.append("" if name == first else interval(*gains[scope][name]))
-        wanted = [np.mean([np.mean(list(r["wanted"][t].values())) for t in tasks]) for r in records]
-        losses = [f"{r['loss']['first']:.3f} to {r['loss']['last']:.3f}" for r in records[:1]]
-        rows.append([*row, f"{np.mean(wanted):.1%}", *losses])
+        loss = records[0]["loss"]
+        row.append(f"{loss['first']:.3f} to {loss['last']:.3f}" if loss else "-")
+        if not config.evaluate:
+            wanted = [
+                np.mean([np.mean(list(r["wanted"][t].values())) for t in tasks]) for r in records
+            ]
+            row.append(f"{np.mean(wanted):.1%}")
+        rows.append(row)
     header = ["variant"]
-    for scope in SCOPES:
+    for scope in scopes:
         header += [scope, "seeds", f"minus {first}"]
     queries = sum(
-        len(records) for records in next(iter(found.values()))[0]["ndcg"]["pooled"].values()
+        len(records) for records in next(iter(found.values()))[0]["ndcg"][scopes[0]].values()
     )
-    return Table(
-        f"nDCG@{config.k} over {', '.join(tasks)}",
-        [*header, "wanted kind", "loss, first seed"],
-        rows,
+    note = (
         f"{queries:,} test queries in all; mean over tasks and {len(config.seeds)} seeds, brackets:"
-        " paired-bootstrap 95% over queries. Closed: the task's own documents; pooled: those of all"
-        " tasks. Wanted kind: share of the pooled hits that is of the task's own kind.",
+        " paired-bootstrap 95% over queries."
     )
+    header.append("loss, first seed")
+    if config.evaluate:
+        return Table(f"{' and '.join(scopes)} over {', '.join(tasks)}", header, rows, note)
+    note += (
+        " Closed: the task's own documents; pooled: those of all tasks. Wanted kind: share of the"
+        " pooled hits that is of the task's own kind."
+    )
+    title = f"nDCG@{config.k} over {', '.join(tasks)}"
+    return Table(title, [*header, "wanted kind"], rows, note)
 
 
 def _task_table(

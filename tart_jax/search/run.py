@@ -122,7 +122,7 @@ def refuse_stale(stored: StoredIndex, model: Pretrained) -> None:
     """InputError: the index was made by another model, or its embeddings have changed since."""
     description = stored.description
     now = {
-        "weights_sha256": model.weights_sha256,
+        "weights_sha256": model.document_sha256,
         "tokenizer": model.tokenizer.fingerprint(),
         "pooling": model.config.pooling,
         "normalize": model.config.normalize,

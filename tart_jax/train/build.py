@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import jax
 import optax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tart_jax.models import lora
+from tart_jax.models import class_towers, lora
 from tart_jax.train import objective_table, optimizer
 from tart_jax.train import state as train_state
+from tart_jax.train.objectives import Metrics, Objective
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step, make_step
 from tart_jax.train.trainable import Trainable
@@ -30,6 +32,8 @@ def build(
         params, adamw, mesh=mesh, rules=rules, trainable=trainable
     )
     objective = objective_table.build(graphdef, mesh=mesh, **config.objective)
+    if config.model.query_towers:
+        objective = of_classes(objective)
     step = make_step(
         objective,
         adamw,
@@ -43,13 +47,30 @@ def build(
     return state, step
 
 
+def of_classes(objective: Objective) -> Objective:
+    """The objective of a model with class towers, of which a batch trains one."""
+
+    def chosen(
+        params: Any, batch: dict[str, jax.Array], key: jax.Array | None
+    ) -> tuple[jax.Array, Metrics]:
+        return objective(class_towers.select(params, batch["query_class"][0]), batch, key)
+
+    return chosen
+
+
 def load_trainable(config: ConfigDict) -> Trainable:
     """What of the parameters is trained. InputError: options that do not fit each other."""
-    unnamed = config.model.layers is not None or config.model.from_scratch
+    model = config.model
+    unnamed = model.layers is not None or model.from_scratch or model.query_towers
     if config.lora.rank and unnamed:
         raise InputError(
-            "config.lora.rank goes neither with config.model.layers nor with from_scratch: an"
+            "config.lora.rank goes with none of config.model.layers, from_scratch, query_towers: an"
             " adapter names what it changes, and these have no name; export them as a model first."
+        )
+    if model.query_towers and config.refresh.every:
+        raise InputError(
+            "config.refresh mines with one query tower, and config.model.query_towers has several;"
+            " mine between trainings (tart-jax rounds)."
         )
     return Trainable(tuple(config.frozen), **config.lora)
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, cast
 
 from tart_jax import io
 from tart_jax.data import corpus, instructions
-from tart_jax.encode.encoder import Encoder
+from tart_jax.encode.encoder import Encoder, Tower
 from tart_jax.evaluate.measures import evaluate
 from tart_jax.index.exact import ExactIndex
-from tart_jax.models.pretrained import Format
+from tart_jax.models import class_towers
+from tart_jax.models.pretrained import Pretrained
 from tart_jax.search.retrieve import retrieve
 from tart_jax.types import Document, InputError, Qrels, Query
 
@@ -71,28 +72,35 @@ def load(
     return DevSet(tasks, [documents[doc_id] for doc_id in kept])
 
 
-def score(
-    dev: DevSet, config: Any, params: Any, tokenizer: Any, format: Format, mesh: Any
-) -> dict[str, float]:
+def score(dev: DevSet, model: Pretrained, params: Any, mesh: Any) -> dict[str, float]:
     """`dev/nDCG@10` and `dev/R-precision`, means over tasks, and each task's, by exact search.
 
-    config, params: the dual encoder as it is in training; its arrays are used in place.
+    params: those of the dual encoder in training; its arrays are used in place. A task of a model
+    with class towers is asked by its class's.
     """
-    sides = {"query": format.query_length, "document": format.document_length}
-    encoders = {
-        tower: Encoder.from_parts(
+    config, tokenizer, format = model.config, model.tokenizer, model.format
+    numbers = class_towers.numbers(model.query_towers)
+
+    def encoder(tower: Tower, length: int, params: Any) -> Encoder:
+        return Encoder.from_parts(
             config, params, tokenizer, tower=tower, max_length=length, mesh=mesh
         )
-        for tower, length in sides.items()
-    }
+
+    def asking(task: str) -> Encoder:
+        if numbers and task not in numbers:
+            raise InputError(f"config.model.query_towers has no class for the task {task!r}.")
+        own = class_towers.select(params, numbers[task]) if numbers else params
+        return encoder("query", format.query_length, own)
+
     index = ExactIndex(config.dims)
-    index.add(encoders["document"].encode([document.contents() for document in dev.documents]))
+    texts = [document.contents(format.title_separator) for document in dev.documents]
+    index.add(encoder("document", format.document_length, params).encode(texts))
     doc_ids = [document.doc_id for document in dev.documents]
     scores: dict[str, dict[str, float]] = {}
     for name, task in dev.tasks.items():
         relevant = max(sum(grade > 0 for grade in hits.values()) for hits in task.qrels.values())
         hits = retrieve(
-            encoders["query"],
+            asking(name),
             index,
             doc_ids,
             task.queries,

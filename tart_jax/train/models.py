@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tart_jax.data.batching import Collator, PairCollator
 from tart_jax.data.instructions import Order
 from tart_jax.models import (
     adapter,
+    class_towers,
     cross_encoder,
     cross_format,
     dual_encoder,
@@ -46,6 +47,7 @@ def load(
     tied: bool | None,
     layers: int | None,
     from_scratch: bool,
+    query_towers: Sequence[str],
     num_labels: int | None,
     new_head: bool,
     dropout: float,
@@ -63,7 +65,7 @@ def load(
     """
     for_dual = dict(
         pooling=pooling, normalize=normalize, projection=projection, tied=tied, layers=layers,
-        from_scratch=from_scratch or None,
+        from_scratch=from_scratch or None, query_towers=query_towers or None,
     )  # fmt: skip
     for_cross = dict(num_labels=num_labels, new_head=new_head or None)
     _refuse(kind, for_dual if kind == "cross" else for_cross)
@@ -81,6 +83,7 @@ def load(
     )  # fmt: skip
     dual = dual if layers is None else _shortened(dual, layers)
     dual = _fresh(dual, seed) if from_scratch else dual
+    dual = _classed(dual, class_towers.parse(query_towers)) if query_towers else dual
     encoder = with_dropout(dual.config.encoder, dropout)
     return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
 
@@ -117,6 +120,15 @@ def _fresh(model: Pretrained, seed: int) -> Pretrained:
     return dataclasses.replace(model, params=params, weights_sha256=sha256)
 
 
+def _classed(model: Pretrained, classes: class_towers.Classes) -> Pretrained:
+    """The model with a query tower for each class, all alike at first."""
+    if model.config.tied:
+        raise InputError("config.model.query_towers needs two towers: config.model.tied=False.")
+    params = class_towers.stack(model.params, len(classes))
+    sha256 = pretrained.params_sha256(params)
+    return dataclasses.replace(model, params=params, weights_sha256=sha256, query_towers=classes)
+
+
 def reading(
     model: Model,
     *,
@@ -126,15 +138,21 @@ def reading(
     document_length: int,
     pair_length: int,
     start_token: int | None,
+    title_separator: str = "",
+    special_tokens: Sequence[str] = (),
 ) -> Model:
     """The model with the format that it will be trained to read.
 
-    start_token: None leaves that of the model. InputError: more tokens than it has positions.
+    start_token: None leaves that of the model. special_tokens: words of the vocabulary that are
+    never split, such as markers of tasks. InputError: more tokens than it has positions, a special
+    token that it does not know.
     """
+    tokenizer = model.tokenizer.with_specials(special_tokens)
+    model = dataclasses.replace(model, tokenizer=tokenizer)
     if isinstance(model, Pretrained):
         longest = max(query_length, document_length)
         _check_length("query_length or document_length", longest, model.config.encoder)
-        towers = Format(order, separator, query_length, document_length)
+        towers = Format(order, separator, query_length, document_length, title_separator)
         return dataclasses.replace(model, format=towers, format_known=True)
     _check_length("pair_length", pair_length, model.config.encoder)
     start = model.format.start_token if start_token is None else start_token
@@ -175,6 +193,8 @@ def collator(
             document_length=model.format.document_length,
             duplicates=duplicates,
             known_positives=known_positives,
+            title_separator=model.format.title_separator,
+            classes=class_towers.numbers(model.query_towers),
         )
     return PairCollator(
         model.tokenizer,
@@ -187,13 +207,16 @@ def collator(
 def export(directory: Path, model: Model, params: Any) -> None:
     """Writes the model with these params, of host or devices, as a directory that `load` reads."""
     if isinstance(model, Pretrained):
-        pretrained.export(
-            directory,
-            config=model.config,
-            params=params,
-            format=model.format,
-            tokenizer=model.tokenizer,
+        about: dict[str, Any] = dict(
+            config=model.config, format=model.format, tokenizer=model.tokenizer
         )
+        if not model.query_towers:
+            pretrained.export(directory, params=params, **about)
+            return
+        for number, name in enumerate(model.query_towers):
+            own = class_towers.select(params, number)
+            pretrained.export(directory / name, params=own, **about)
+        class_towers.write(directory, model.query_towers)
     else:
         pretrained_cross.export_cross(
             directory,

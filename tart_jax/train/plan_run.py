@@ -117,6 +117,8 @@ def abstract(
 ) -> tuple[TrainState, Step, plan.Batch]:
     """A training's state, step and batch, without a number in them."""
     want, data = training.model, training.data
+    if want.query_towers:
+        raise InputError("plan knows no class towers; plan the training without query_towers.")
     form: dict[str, Any] = dict(dtype=want.dtype, remat=want.remat, scan=want.scan)
     b, n = data.batch_size, 1 + data.num_negatives
     if objective_table.find(training.objective.name).kind == "dual":

@@ -181,6 +181,7 @@ class Finder:
         side = QuerySide(model, encoder("query", format.query_length), order, separator)
         self._path, self._embedded = path, Embedded(side)
         self._document = encoder("document", format.document_length)
+        self._title_separator = format.title_separator
         self._indexes: dict[str, tuple[ExactIndex, list[str]]] = {}
 
     def __call__(
@@ -196,7 +197,8 @@ class Finder:
         index, doc_ids = ExactIndex(self._document.dims), list[str]()
         documents = corpora.read_documents(path)
         while block := list(islice(documents, BLOCK)):
-            index.add(self._document.encode([document.contents() for document in block]))
+            texts = [document.contents(self._title_separator) for document in block]
+            index.add(self._document.encode(texts))
             doc_ids += [document.doc_id for document in block]
         return index, doc_ids
 

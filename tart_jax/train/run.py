@@ -91,6 +91,8 @@ def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
         document_length=data.document_length,
         pair_length=data.pair_length,
         start_token=data.start_token,
+        title_separator=data.title_separator,
+        special_tokens=data.special_tokens,
     )
 
 
@@ -229,8 +231,6 @@ def load_dev(
         max_documents=want.max_documents,
     )
     if isinstance(model, Pretrained):
-        return lambda params: dev.score(
-            dev_set, model.config, params, model.tokenizer, model.format, mesh
-        )
+        return lambda params: dev.score(dev_set, model, params, mesh)
     reranked = dev_pairs.from_beir(dev_set, candidates=want.candidates, join=join)
     return lambda params: dev_pairs.score(reranked, model, params, mesh)

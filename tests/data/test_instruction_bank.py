@@ -16,7 +16,7 @@ from tart_jax.data.pipeline import Batches
 from tart_jax.data.sources import open_source
 from tart_jax.types import Document
 
-OURS = [name for name in instructions.BANKS if name != "tart_table9"]
+OURS = [name for name in instructions.BANKS if name not in ("tart_table9", "kilt_markers")]
 TASKS = {
     "berri": """altlex stackexchange_title_title stackexchange_query_answer
         stackexchange_body_body yahoo_answers msmarco eli5 wikihow searchqa agnews npr
@@ -25,6 +25,8 @@ TASKS = {
         triviaqa wow_knowledge wow_response medical_simplification scitldr pubmedqa medmcqa
         gigaword record multilexsum qrecc oqa squad""",
     "kilt": """fever aidayago2 trex structured_zeroshot nq hotpotqa triviaqa wow eli5 wned
+        cweb""",
+    "kilt_markers": """fever aidayago2 trex structured_zeroshot nq hotpotqa triviaqa eli5 wow wned
         cweb""",
     "beir": """trec-covid nfcorpus nq hotpotqa fiqa arguana webis-touche2020 cqadupstack quora
         dbpedia-entity scidocs fever climate-fever scifact msmarco bioasq signal1m trec-news

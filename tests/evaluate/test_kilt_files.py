@@ -173,7 +173,7 @@ def test_places_without_paragraphs_are_pages_alone(world, tmp_path, capsys):
 
 def test_a_folder_that_is_not_kilts_is_refused(tmp_path, world):
     with pytest.raises(InputError, match="KILT folder"):
-        kilt_files.make(tmp_path / "out", tmp_path, world[1], 0)
+        kilt_files.make(tmp_path / "out", tmp_path, world[1], 0, "bank:kilt")
 
 
 def test_predictions_are_what_kilts_own_evaluation_reads(evaluated, world):

@@ -21,10 +21,7 @@ def test_both_measures_are_means_over_tasks_by_exact_search(tiny_model):
         for name, ids in relevant.items()
     }
     mesh = distributed.make_mesh({"data": 8})
-    found = dev.score(
-        dev.DevSet(tasks, documents), model.config, model.params, model.tokenizer,
-        model.format, mesh,
-    )  # fmt: skip
+    found = dev.score(dev.DevSet(tasks, documents), model, model.params, mesh)
 
     def embed(texts, tower):
         return Encoder(model, tower=tower, max_length=48).encode(texts)

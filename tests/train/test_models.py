@@ -22,7 +22,8 @@ READING = dict(
 def load(kind: str, source, **changes):
     options = dict(
         pooling=None, normalize=None, projection=None, tied=None, layers=None, from_scratch=False,
-        num_labels=None, new_head=kind == "cross", dropout=0.25, dtype="float32", remat="none",
+        query_towers=(), num_labels=None, new_head=kind == "cross", dropout=0.25,
+        dtype="float32", remat="none",
         scan=False,
     )  # fmt: skip
     return models.load(kind, source=str(source), **options | changes)
