@@ -66,6 +66,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.query_length = 64  # tokens with the instruction; the rest is cut
     config.data.document_length = 128  # tokens; the rest is cut
     config.data.pair_length = 256  # cross_*: tokens of query and document; the longer is cut first
+    config.data.passages = 3  # reading: the first so many of an example's positives are read
+    config.data.fusion = False  # reading: each passage encoded by itself (Fusion-in-Decoder)
+    config.data.answer_length = 32  # reading: tokens of an answer; its input has pair_length
     config.data.start_token = placeholder(int)  # cross_*: id before a pair; None: as the folder has
     config.data.instruction_order = "instruction_first"  # or query_first; stored with the model
     config.data.separator = placeholder(str)  # between the two; None: the tokenizer's own
@@ -79,6 +82,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective = ConfigDict()
     # A dual encoder: dual_contrastive, or dual_distill (from examples with a teacher's scores).
     # A cross-encoder: cross_pointwise (TART-full), _listwise, _pairwise, or _margin_mse (scores).
+    # A reader, T5 or BART: reading (writes an example's answer, having read its positives).
     config.objective.name = "dual_contrastive"  # what is minimised, and so which kind of model
     config.objective.temperature = 0.05  # dual_*: divides the similarities; lower is sharper
     # What is logged of each kind of negative, loss/KIND and accuracy/KIND, is without the weight.

@@ -6,7 +6,7 @@ from typing import Any
 
 import grain
 
-from tart_jax.data.batching import Batch, Row
+from tart_jax.data.batching import Batch
 from tart_jax.data.mixture import Mixture
 from tart_jax.types import InputError
 
@@ -21,7 +21,7 @@ class Batches:
     def __init__(
         self,
         mixture: Mixture,
-        sample: Callable[..., Row],
+        sample: Callable[..., Any],
         collate: Callable[..., Batch],
         *,
         batch_size: int,

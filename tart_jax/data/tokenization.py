@@ -147,9 +147,9 @@ class Tokenizer:
             for encoding in self._fast.encode_batch_fast(list(pairs))
         ]
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """The text of token ids, special tokens included: for looking, not for round trips."""
-        return self._fast.decode([int(token) for token in ids], skip_special_tokens=False)
+    def decode(self, ids: Sequence[int] | np.ndarray, *, skip_specials: bool = False) -> str:
+        """The text of token ids, by default with special tokens: not for round trips."""
+        return self._fast.decode([int(token) for token in ids], skip_special_tokens=skip_specials)
 
     def save(self, directory: str | Path) -> None:
         """Writes `tokenizer.json` and what the Hugging Face libraries want beside it."""

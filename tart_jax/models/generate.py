@@ -1,4 +1,4 @@
-"""Texts out of T5: greedy and beam search with a cache, in fixed shapes.
+"""Texts out of T5 and BART: greedy and beam search with a cache, in fixed shapes.
 
 Equal to what transformers' `generate` (5.x, and 4.50 on) gives for do_sample=False with
 max_new_tokens, num_beams, length_penalty, early_stopping (False, True or "never") and
@@ -14,22 +14,25 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from tart_jax.models.bart import Bart
 from tart_jax.models.t5_decoder import T5, Pair, Params
 from tart_jax.types import InputError
 
+Model = T5 | Bart
 NEVER = -1e9  # the score of what must not be chosen; sums of it stay finite
 
 
 def greedy(
     graphdef: nnx.GraphDef,
     params: Params,
-    tokens: Int[Array, "b m"],
-    mask: Bool[Array, "b m"],
+    tokens: Int[Array, "b *k m"],
+    mask: Bool[Array, "b *k m"],
     *,
     max_new_tokens: int,
 ) -> Int[Array, "b t"]:
     """The likeliest next token, again and again: [b, 1 + max_new_tokens], start token first.
 
+    tokens [b m], or [b k m], see `read`.
     A pure function to be jitted by its caller; ends when every text has its end token.
     """
     model = nnx.merge(graphdef, params)
@@ -67,8 +70,8 @@ class Beams(NamedTuple):
 def beam(
     graphdef: nnx.GraphDef,
     params: Params,
-    tokens: Int[Array, "b m"],
-    mask: Bool[Array, "b m"],
+    tokens: Int[Array, "b *k m"],
+    mask: Bool[Array, "b *k m"],
     *,
     max_new_tokens: int,
     num_beams: int,
@@ -171,22 +174,43 @@ class _Search(NamedTuple):
         return beams.hopeful & jnp.any(best > worst, axis=1, keepdims=True)
 
 
+def read(
+    model: Model, tokens: Int[Array, "*b m"], mask: Bool[Array, "*b m"], rngs: nnx.Rngs | None
+) -> tuple[Float[Array, "b l d"], Bool[Array, "b l"]]:
+    """The encoder's states, and their mask. tokens [b k m]: k texts of each row, encoded apart and
+    put one after the other for the decoder (Izacard and Grave 2021, Fusion-in-Decoder)."""
+    if tokens.ndim == 2:
+        return model.encode(tokens, mask, rngs=rngs), mask
+    b, k, m = tokens.shape
+    states = model.encode(tokens.reshape(b * k, m), mask.reshape(b * k, m), rngs=rngs)
+    return states.reshape(b, k * m, -1), mask.reshape(b, k * m)
+
+
 def _prepared(
-    model: T5, tokens: Array, mask: Array, length: int, *, copies: int
+    model: Model, tokens: Array, mask: Array, length: int, *, copies: int
 ) -> tuple[Callable[[Array, Array, Pair], tuple[Array, Pair]], Pair]:
     """A function from the tokens at a place, [b * copies], to logits [b * copies, v], its cache."""
-    memory = model.decoder.remember(model.encode(tokens, mask))
+    states, mask = read(model, tokens, mask, None)
+    memory = model.decoder.remember(states)
     memory = jax.tree.map(lambda x: jnp.repeat(x, copies, axis=1), memory)
     wide = jnp.repeat(mask, copies, axis=0)
 
     def next_logits(last: Array, place: Array, cache: Pair) -> tuple[Array, Pair]:
         hidden, cache = model.decoder.step(model.tokens(last[:, None]), place, cache, memory, wide)
-        return model.logits(hidden)[:, 0], cache
+        return forced(model.logits(hidden)[:, 0], place), cache
+
+    def forced(logits: Array, place: Array) -> Array:
+        # BART's first and last token, where its config names them.
+        for name, at in (("forced_bos_token_id", 0), ("forced_eos_token_id", length - 1)):
+            if (token := getattr(model.config, name, None)) is not None:
+                only = jnp.where(jnp.arange(logits.shape[-1]) == token, 0.0, 10 * NEVER)[None]
+                logits = jnp.where(place == at, only, logits)
+        return logits
 
     return next_logits, model.decoder.empty_cache(len(wide), length)
 
 
-def _started(model: T5, shape: tuple[int, ...], max_new_tokens: int) -> Array:
+def _started(model: Model, shape: tuple[int, ...], max_new_tokens: int) -> Array:
     config = model.config
     written = jnp.full((*shape, 1 + max_new_tokens), config.pad_token_id, jnp.int32)
     return written.at[..., 0].set(config.decoder_start_token_id)

@@ -155,9 +155,10 @@ def train(
 
 def _shares(setup: Setup) -> dict[str, Any]:
     """What `Progress` has to know of the model and the mesh."""
+    encoder = getattr(setup.model.config, "encoder", None)  # a reader's work is not counted
     return {
         "parts": sharding.batch_part(setup.mesh)[1],
-        "flops": functools.partial(flops.training, setup.model.config.encoder),
+        "flops": functools.partial(flops.training, encoder) if encoder else None,
         "devices": setup.mesh.size,
     }
 

@@ -1,4 +1,4 @@
-"""What differs between training a dual encoder and a cross-encoder: loading, batches, export."""
+"""What differs between training a dual encoder, a cross-encoder and a reader: loading, export."""
 
 import dataclasses
 import logging
@@ -12,6 +12,7 @@ from flax import nnx
 
 from tart_jax.data.batching import Collator, PairCollator
 from tart_jax.data.instructions import Order
+from tart_jax.data.reading import ReadingCollator
 from tart_jax.models import (
     adapter,
     class_towers,
@@ -21,6 +22,7 @@ from tart_jax.models import (
     encoders,
     pretrained,
     pretrained_cross,
+    reader,
 )
 from tart_jax.models.checkpoint_layouts import NAMES
 from tart_jax.models.encoders import EncoderConfig
@@ -28,13 +30,15 @@ from tart_jax.models.export_cross import replacing
 from tart_jax.models.format import FILE, Card
 from tart_jax.models.pretrained import Format, Pretrained
 from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross, Shardings
+from tart_jax.models.reader import Reader
 from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
-Model = Pretrained | PretrainedCross
+Model = Pretrained | PretrainedCross | Reader
+KINDS = {"dual": "dual encoder", "cross": "cross encoder", "reader": "reader"}
 # What encoders call their dropout.
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate")
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout")
 
 
 def load(
@@ -68,7 +72,12 @@ def load(
         from_scratch=from_scratch or None, query_towers=query_towers or None,
     )  # fmt: skip
     for_cross = dict(num_labels=num_labels, new_head=new_head or None)
-    _refuse(kind, for_dual if kind == "cross" else for_cross)
+    others: dict[str, dict[str, Any]] = {
+        "dual": for_cross, "cross": for_dual, "reader": for_dual | for_cross
+    }  # fmt: skip
+    _refuse(kind, others[kind])
+    if kind == "reader":
+        return _reader(source, dtype, dropout)
     if kind == "cross":
         cross = pretrained_cross.load(
             source, num_labels=num_labels, new_head=new_head,
@@ -88,13 +97,20 @@ def load(
     return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
 
 
+def _reader(source: str, dtype: str, rate: float) -> Reader:
+    model = reader.load(source, dtype=dtype)
+    names = {field.name for field in dataclasses.fields(model.config)} & set(DROPOUTS)
+    changes: dict[str, Any] = dict.fromkeys(names, rate)
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+
+
 def _refuse(kind: str, others: Mapping[str, Any]) -> None:
     """InputError: an option of the other kind of model is set."""
     for name, value in others.items():
         if value is not None:
             raise InputError(
-                f"config.model.{name} is {value}, but the objective trains a {kind} encoder, which"
-                " has no such thing; leave it out."
+                f"config.model.{name} is {value}, but the objective trains a {KINDS[kind]},"
+                " which has no such thing; leave it out."
             )
 
 
@@ -140,6 +156,9 @@ def reading(
     start_token: int | None,
     title_separator: str = "",
     special_tokens: Sequence[str] = (),
+    passages: int = 3,
+    fusion: bool = False,
+    answer_length: int = 32,
 ) -> Model:
     """The model with the format that it will be trained to read.
 
@@ -154,6 +173,9 @@ def reading(
         _check_length("query_length or document_length", longest, model.config.encoder)
         towers = Format(order, separator, query_length, document_length, title_separator)
         return dataclasses.replace(model, format=towers, format_known=True)
+    if isinstance(model, Reader):
+        read = reader.ReaderFormat(passages, fusion, pair_length, answer_length)
+        return dataclasses.replace(model, format=read, format_known=True)
     _check_length("pair_length", pair_length, model.config.encoder)
     start = model.format.start_token if start_token is None else start_token
     pair = CrossFormat(order, separator, pair_length, start)
@@ -168,6 +190,8 @@ def _check_length(name: str, length: int, encoder: EncoderConfig) -> None:
 
 def separator(model: Model) -> str:
     """What stands between instruction and query."""
+    if isinstance(model, Reader):
+        return model.tokenizer.separator
     return model.tokenizer.separator if model.format.separator is None else model.format.separator
 
 
@@ -175,12 +199,14 @@ def graphdef(model: Model) -> nnx.GraphDef:
     """The model without its parameters."""
     if isinstance(model, Pretrained):
         return dual_encoder.graphdef(model.config)
+    if isinstance(model, Reader):
+        return model.graphdef()
     return cross_encoder.graphdef(model.config)
 
 
 def collator(
     model: Model, *, num_negatives: int, duplicates: str, known_positives: int
-) -> Collator | PairCollator:
+) -> Collator | PairCollator | ReadingCollator:
     """Rows to the batches that the model's objectives read, in the lengths of its format.
 
     duplicates, known_positives: of other queries' documents, which a cross-encoder never sees.
@@ -196,6 +222,8 @@ def collator(
             title_separator=model.format.title_separator,
             classes=class_towers.numbers(model.query_towers),
         )
+    if isinstance(model, Reader):
+        return model.collator()
     return PairCollator(
         model.tokenizer,
         num_negatives=num_negatives,
@@ -217,6 +245,11 @@ def export(directory: Path, model: Model, params: Any) -> None:
             own = class_towers.select(params, number)
             pretrained.export(directory / name, params=own, **about)
         class_towers.write(directory, model.query_towers)
+    elif isinstance(model, Reader):
+        reader.export(
+            directory, config=model.config, params=params, format=model.format,
+            tokenizer=model.tokenizer,
+        )  # fmt: skip
     else:
         pretrained_cross.export_cross(
             directory,
@@ -232,6 +265,8 @@ def export_adapter(directory: Path, model: Model, trained: Any, *, rank: int, al
 
     A projection has no place there; with one, nothing is written, and the log says so.
     """
+    if isinstance(model, Reader):
+        raise InputError("config.lora.rank: a reader is trained whole, it has no adapter.")
     options: dict[str, Any] = dict(rank=rank, alpha=alpha, base=model.source)
     if isinstance(model, Pretrained) and model.config.projection:
         log.warning("PEFT's layout has no place for a projection: no adapter, `model` has it all.")

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from tart_jax.data.mixture import Mixture
 from tart_jax.train import objectives
 from tart_jax.train.objectives import Objective
+from tart_jax.train.reading import reading
 from tart_jax.types import InputError
 
 TEACHINGS = ("kl", "margin_mse")
@@ -18,7 +19,7 @@ TEACHINGS = ("kl", "margin_mse")
 class Entry(NamedTuple):
     """An objective: for which model, whether it reads a teacher's scores, how it is made."""
 
-    kind: Literal["dual", "cross"]
+    kind: Literal["dual", "cross", "reader"]
     scored: bool
     make: Callable[..., Objective]
     options: tuple[str, ...] = ("unfollowing_weight",)
@@ -33,6 +34,7 @@ OBJECTIVES = {
     "cross_listwise": Entry("cross", False, objectives.cross_listwise),
     "cross_pairwise": Entry("cross", False, objectives.cross_pairwise),
     "cross_margin_mse": Entry("cross", True, objectives.cross_margin_mse),
+    "reading": Entry("reader", False, reading, ()),
 }
 
 
@@ -80,7 +82,7 @@ def check(
     for key, number in {"chunk_size": chunk_size, "score_block": score_block}.items():
         if number < 0:
             raise InputError(f"config.objective.{key} is {number}; 0 takes all at once.")
-        if number and find(name).kind == "cross":
+        if number and find(name).kind != "dual":
             raise InputError(
                 f"config.objective.{key} is {number}, but the pairs of {name} do not see each"
                 " other; leave it at 0, optimizer.accumulation gives the whole batch's gradient."

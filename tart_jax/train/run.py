@@ -21,7 +21,9 @@ from tart_jax.data import instructions
 from tart_jax.data.batching import Sampler
 from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
+from tart_jax.data.reading import ReadingSampler
 from tart_jax.models.pretrained import Pretrained
+from tart_jax.models.reader import Reader
 from tart_jax.train import dev, dev_pairs, loop, models, objective_table, options
 from tart_jax.train.build import build, load_trainable, shardings
 from tart_jax.train.loop import Cadence, Feed, Setup
@@ -93,6 +95,9 @@ def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
         start_token=data.start_token,
         title_separator=data.title_separator,
         special_tokens=data.special_tokens,
+        passages=data.passages,
+        fusion=data.fusion,
+        answer_length=data.answer_length,
     )
 
 
@@ -141,6 +146,9 @@ def load_batches(
         separator=models.separator(model),
         unfollowing_cap=data.unfollowing_cap,
     )
+    sample: Any = sampler
+    if isinstance(model, Reader):
+        sample = ReadingSampler(data.passages)
     collator = models.collator(
         model,
         num_negatives=data.num_negatives,
@@ -149,7 +157,7 @@ def load_batches(
     )
     batches = Batches(
         mixture,
-        sampler,
+        sample,
         collator,
         batch_size=data.batch_size,
         seed=config.seed,
@@ -213,6 +221,13 @@ def load_dev(
             f"config.eval.examples is {want.examples!r}: only a cross-encoder is evaluated on"
             " examples, and without config.eval.directory."
         )
+    if isinstance(model, Reader):
+        if want.directory or want.examples:
+            raise InputError(
+                "config.eval: a reader is not evaluated in training; leave directory and examples"
+                " empty, and score its answers by tart-jax read and evaluate."
+            )
+        return None
     table = instructions.read_table(want.instructions) if want.instructions else {}
     join = functools.partial(
         instructions.join, order=config.data.instruction_order, separator=models.separator(model)

@@ -1,0 +1,153 @@
+"""A reader: a T5 or BART that writes an answer, having read passages beside the input.
+
+Petroni et al. 2021 (KILT), section 4: passages prepended to the input. Fusion-in-Decoder: Izacard
+and Grave 2021; each passage is encoded with the input by itself, the decoder attends to all.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from flax import nnx
+
+from tart_jax import io
+from tart_jax.data.reading import ReadingCollator, ReadingRow
+from tart_jax.data.tokenization import Tokenizer
+from tart_jax.models import (
+    bart,
+    generate,
+    names_bart,
+    names_t5,
+    pretrained_cross,
+    seq2seq_scorer,
+    t5_decoder,
+    weights,
+)
+from tart_jax.models.bart_config import BartConfig
+from tart_jax.models.export_cross import replacing
+from tart_jax.models.t5_config import T5Config
+from tart_jax.types import InputError
+
+FILE = "tart_jax_reader.json"
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ReaderFormat:
+    """What is read and written; lengths in tokens, with `fusion` that of each passage's input."""
+
+    passages: int = 3
+    fusion: bool = False
+    input_length: int = 512
+    answer_length: int = 32
+
+
+@dataclasses.dataclass
+class Reader:
+    """A reader ready to write. params: nested dict of float32 arrays, on the host."""
+
+    config: T5Config | BartConfig
+    params: dict[str, Any]
+    format: ReaderFormat
+    format_known: bool
+    tokenizer: Tokenizer
+    weights_sha256: str
+    source: str
+    dtype: str = "float32"
+
+    def graphdef(self) -> nnx.GraphDef:
+        """The model without its parameters."""
+        if isinstance(self.config, BartConfig):
+            return bart.graphdef(self.config, dtype=self.dtype)
+        return t5_decoder.graphdef(self.config, dtype=self.dtype)
+
+    def collator(self) -> ReadingCollator:
+        return ReadingCollator(self.tokenizer, **dataclasses.asdict(self.format))
+
+
+def load(source: str | Path, *, dtype: str = "float32") -> Reader:
+    """Loads a T5, mT5 or BART for conditional generation without PyTorch.
+
+    source: a directory, or a hub id. dtype: of the matrix products.
+    InputError: another kind of model; keys that are missing, misshaped or unexpected.
+    """
+    directory, _ = pretrained_cross.locate(source, pretrained_cross.PATTERNS)
+    record = io.read_json(io.existing(directory / "config.json", "the model's"))
+    config: T5Config | BartConfig
+    if record.get("model_type") == "bart":
+        try:
+            config = BartConfig.from_hf(record)
+        except InputError as error:
+            raise InputError(f"{directory / 'config.json'}: {error}") from error
+        params = names_bart.from_hf(weights.iterate(directory), config, str(source))
+        tokenizer = Tokenizer.load(directory)
+        if tokenizer.vocab_size > config.vocab_size:
+            raise InputError(f"{source}: the tokenizer has {tokenizer.vocab_size} tokens, the model"
+                             f" {config.vocab_size}; they do not belong together.")  # fmt: skip
+    else:
+        t5 = seq2seq_scorer.load(source, dtype=dtype)
+        config, params, tokenizer = t5.config, t5.params, t5.tokenizer
+    format, known = _format(directory)
+    sha256 = weights.params_sha256(params)
+    return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
+
+
+def _format(directory: Path) -> tuple[ReaderFormat, bool]:
+    path = directory / FILE
+    if not path.is_file():
+        return ReaderFormat(), False
+    record = io.read_json(path)
+    names = {field.name for field in dataclasses.fields(ReaderFormat)}
+    if record.pop("version", None) != VERSION or set(record) != names:
+        raise InputError(f"{path} is not of version {VERSION}; load it with what wrote it.")
+    return ReaderFormat(**record), True
+
+
+def export(
+    directory: str | Path,
+    *,
+    config: T5Config | BartConfig,
+    params: Any,
+    format: ReaderFormat,
+    tokenizer: Tokenizer,
+) -> None:
+    """Writes a directory that transformers' AutoModelForSeq2SeqLM and `load` read."""
+    directory = Path(directory)
+    with replacing(directory, directory / FILE) as aside:
+        tokenizer.save(aside)
+        io.write_json(aside / "config.json", config.to_hf())
+        tensors = (
+            names_bart.to_hf(params, config)
+            if isinstance(config, BartConfig)
+            else names_t5.to_hf(params, config)
+        )
+        safetensors.numpy.save_file(tensors, aside / "model.safetensors", {"format": "pt"})
+        io.write_json(aside / FILE, {"version": VERSION, **dataclasses.asdict(format)})
+
+
+@functools.lru_cache(maxsize=8)
+def _search(graphdef: nnx.GraphDef, new_tokens: int, beams: int, penalty: float) -> Any:
+    if beams == 1:
+        return jax.jit(functools.partial(generate.greedy, graphdef, max_new_tokens=new_tokens))
+    return jax.jit(
+        functools.partial(
+            generate.beam, graphdef, max_new_tokens=new_tokens, num_beams=beams,
+            length_penalty=penalty,
+        )
+    )  # fmt: skip
+
+
+def write(
+    model: Reader, rows: Sequence[ReadingRow], *, beams: int = 1, length_penalty: float = 1.0
+) -> list[str]:
+    """The answers to inputs, by greedy search or beams; special tokens left out."""
+    read = model.collator().inputs(rows)
+    search = _search(model.graphdef(), model.format.answer_length, beams, length_penalty)
+    found = search(model.params, read["input_tokens"], read["input_mask"])
+    texts = np.asarray(found if beams == 1 else found[0][:, 0])
+    return [model.tokenizer.decode(ids[1:], skip_specials=True).strip() for ids in texts]
