@@ -16,6 +16,7 @@ BUILDERS = {
     "berri": "tart_jax.data.berri.build",
     "kilt": "tart_jax.data.kilt.build",
     "kilt_world": "tart_jax.data.kilt.world",
+    "reading": "tart_jax.data.kilt.reading",
     "x2": "tart_jax.data.x2",
 }
 

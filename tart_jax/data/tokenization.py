@@ -85,6 +85,13 @@ class Tokenizer:
         fast.add_special_tokens([AddedToken(token, normalized=False) for token in tokens])
         return type(self)(fast, self._options)
 
+    def id_of(self, token: str) -> int:
+        """The id of a token of the vocabulary. InputError: there is none."""
+        found = self._fast.token_to_id(token)
+        if found is None:
+            raise InputError(f"the tokenizer has no token {token!r}.")
+        return found
+
     @property
     def vocab_size(self) -> int:
         """One more than the largest token id: what an embedding table must hold."""

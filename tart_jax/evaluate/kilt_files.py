@@ -144,8 +144,7 @@ def make(
     options: dict[str, Any] = next(
         (part["made_of"] for name, part in parts.items() if "/" in name), {}
     )
-    made: dict[str, Any] = options.get("forms", {})
-    made = {key: tuple(x) if isinstance(x, list) else x for key, x in made.items()}  # of JSON
+    forms = Forms.of(parts)
     rows_of = instructions.read_table(table)
     instructions.require_tasks(rows_of, sorted(gold), table)
     instructions.write_table(out / "instructions.tsv", [rows_of[task] for task in gold])
@@ -154,7 +153,7 @@ def make(
             rows: list[dict[str, str]] = []
             items: list[dict[str, Any]] = []
             bleu = options.get("bleu", 0.0)
-            for row, item in _asked(task, path, Forms(**made), passages, bleu):
+            for row, item in _asked(task, path, forms, passages, bleu):
                 rows.append(row)
                 items.append(item)
                 if len(rows) == max_queries:

@@ -6,6 +6,7 @@ and Grave 2021; each passage is encoded with the input by itself, the decoder at
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,19 @@ from tart_jax.models import (
     generate,
     names_bart,
     names_t5,
+    pretrained,
     pretrained_cross,
     seq2seq_scorer,
     t5_decoder,
     weights,
 )
 from tart_jax.models.bart_config import BartConfig
+from tart_jax.models.bert import BertConfig
 from tart_jax.models.export_cross import replacing
 from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
+log = logging.getLogger(__name__)
 FILE = "tart_jax_reader.json"
 VERSION = 1
 
@@ -95,6 +99,40 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     format, known = _format(directory)
     sha256 = weights.params_sha256(params)
     return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
+
+
+def over_encoder(source: str | Path, decoder_layers: int, *, seed: int, dtype: str) -> Reader:
+    """A BART whose encoder is a BERT's, with a decoder of random weights (Rothe et al. 2020).
+
+    BART's encoder is BERT's but for the token types, of which the first is added to the positions,
+    and 1e-5 in the norms. Decoder and output share the encoder's table of tokens.
+    InputError: no BERT of one tower.
+    """
+    bert = pretrained.load(source)
+    shape, special = bert.config.encoder, bert.tokenizer.id_of
+    if not isinstance(shape, BertConfig) or not bert.config.tied:
+        raise InputError(f"{source}: config.model.new_decoder goes over a BERT of one tower.")
+    heads, inner = shape.num_attention_heads, shape.intermediate_size
+    config = BartConfig(
+        vocab_size=shape.vocab_size, d_model=shape.hidden_size,
+        encoder_layers=shape.num_hidden_layers, decoder_layers=decoder_layers,
+        encoder_attention_heads=heads, decoder_attention_heads=heads, encoder_ffn_dim=inner,
+        decoder_ffn_dim=inner, max_position_embeddings=shape.max_position_embeddings,
+        activation_function=shape.hidden_act, pad_token_id=bert.tokenizer.pad_id,
+        eos_token_id=special("[SEP]"), decoder_start_token_id=special("[SEP]"),
+    )  # fmt: skip
+    params = jax.tree.map(np.array, bart.init(config, jax.random.key(seed)))
+    old = bert.params["document"]["encoder"]
+    params["table"]["embedding"] = old["embeddings"]["tokens"]["embedding"]
+    places = (
+        old["embeddings"]["positions"]["embedding"] + old["embeddings"]["types"]["embedding"][0]
+    )
+    params["encoder"]["positions"]["embedding"][bart.OFFSET :] = places
+    params["encoder"]["embedding_norm"] = old["embeddings"]["norm"]
+    params["encoder"]["layers"] = old["layers"]
+    log.warning("The decoder of %s is new: random until trained.", source)
+    sha256 = weights.params_sha256(params)
+    return Reader(config, params, ReaderFormat(), False, bert.tokenizer, sha256, str(source), dtype)
 
 
 def _format(directory: Path) -> tuple[ReaderFormat, bool]:

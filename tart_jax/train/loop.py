@@ -16,9 +16,9 @@ from tart_jax.data.batching import Batch
 from tart_jax.models import flops, weights
 from tart_jax.train import dev, models
 from tart_jax.train import state as train_state
+from tart_jax.train.initial import Model
 from tart_jax.train.interruption import Interruption
 from tart_jax.train.metrics import LateMetrics, MetricLog
-from tart_jax.train.models import Model
 from tart_jax.train.objectives import Metrics
 from tart_jax.train.progress import Progress
 from tart_jax.train.refresh import Feed, Refresh

@@ -1,13 +1,11 @@
-"""What differs between training a dual encoder, a cross-encoder and a reader: loading, export."""
+"""What differs between training a dual encoder, a cross-encoder and a reader: batches, export."""
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from flax import nnx
 
 from tart_jax.data.batching import Collator, PairCollator
@@ -29,120 +27,13 @@ from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.export_cross import replacing
 from tart_jax.models.format import FILE, Card
 from tart_jax.models.pretrained import Format, Pretrained
-from tart_jax.models.pretrained_cross import CrossFormat, PretrainedCross, Shardings
+from tart_jax.models.pretrained_cross import CrossFormat
 from tart_jax.models.reader import Reader
 from tart_jax.models.t5_config import T5Config
+from tart_jax.train.initial import Model
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
-Model = Pretrained | PretrainedCross | Reader
-KINDS = {"dual": "dual encoder", "cross": "cross encoder", "reader": "reader"}
-# What encoders call their dropout.
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout")
-
-
-def load(
-    kind: str,
-    *,
-    source: str,
-    pooling: str | None,
-    normalize: bool | None,
-    projection: int | None,
-    tied: bool | None,
-    layers: int | None,
-    from_scratch: bool,
-    query_towers: Sequence[str],
-    num_labels: int | None,
-    new_head: bool,
-    dropout: float,
-    dtype: str,
-    remat: str,
-    scan: bool,
-    shardings: Shardings | None = None,
-    seed: int = 0,
-) -> Model:
-    """The initial model with the run's dropout; the options are those of config.model.
-
-    kind: "dual" or "cross". seed: of random weights, where they are from scratch. shardings: where
-    a cross-encoder's weights go as they are read, see `pretrained_cross.load`. InputError: an
-    option that is set and belongs to the other kind.
-    """
-    for_dual = dict(
-        pooling=pooling, normalize=normalize, projection=projection, tied=tied, layers=layers,
-        from_scratch=from_scratch or None, query_towers=query_towers or None,
-    )  # fmt: skip
-    for_cross = dict(num_labels=num_labels, new_head=new_head or None)
-    others: dict[str, dict[str, Any]] = {
-        "dual": for_cross, "cross": for_dual, "reader": for_dual | for_cross
-    }  # fmt: skip
-    _refuse(kind, others[kind])
-    if kind == "reader":
-        return _reader(source, dtype, dropout)
-    if kind == "cross":
-        cross = pretrained_cross.load(
-            source, num_labels=num_labels, new_head=new_head,
-            dtype=dtype, remat=remat, scan=scan, shardings=shardings,
-        )  # fmt: skip
-        encoder = with_dropout(cross.config.encoder, dropout)
-        config = dataclasses.replace(cross.config, encoder=encoder, dropout=dropout)
-        return dataclasses.replace(cross, config=config)
-    dual = pretrained.load(
-        source, pooling=pooling, normalize=normalize, projection=projection, tied=tied,
-        dtype=dtype, remat=remat, scan=scan,
-    )  # fmt: skip
-    dual = dual if layers is None else _shortened(dual, layers)
-    dual = _fresh(dual, seed) if from_scratch else dual
-    dual = _classed(dual, class_towers.parse(query_towers)) if query_towers else dual
-    encoder = with_dropout(dual.config.encoder, dropout)
-    return dataclasses.replace(dual, config=dataclasses.replace(dual.config, encoder=encoder))
-
-
-def _reader(source: str, dtype: str, rate: float) -> Reader:
-    model = reader.load(source, dtype=dtype)
-    names = {field.name for field in dataclasses.fields(model.config)} & set(DROPOUTS)
-    changes: dict[str, Any] = dict.fromkeys(names, rate)
-    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
-
-
-def _refuse(kind: str, others: Mapping[str, Any]) -> None:
-    """InputError: an option of the other kind of model is set."""
-    for name, value in others.items():
-        if value is not None:
-            raise InputError(
-                f"config.model.{name} is {value}, but the objective trains a {KINDS[kind]},"
-                " which has no such thing; leave it out."
-            )
-
-
-def _shortened(model: Pretrained, layers: int) -> Pretrained:
-    encoder, params = model.config.encoder, {}
-    for name, tower in model.params.items():
-        encoder, kept = encoders.first_layers(model.config.encoder, tower["encoder"], layers)
-        params[name] = {**tower, "encoder": kept}
-    return dataclasses.replace(
-        model,
-        config=dataclasses.replace(model.config, encoder=encoder),
-        params=params,
-        weights_sha256=pretrained.params_sha256(params),
-    )
-
-
-def _fresh(model: Pretrained, seed: int) -> Pretrained:
-    """The same shape with random weights; the two towers of a model that has two differ."""
-    log.warning("The model starts at random weights (config.model.from_scratch).")
-    params = jax.jit(dual_encoder.init, static_argnums=0)(model.config, jax.random.key(seed))
-    params = jax.tree.map(np.asarray, params)
-    sha256 = pretrained.params_sha256(params)
-    return dataclasses.replace(model, params=params, weights_sha256=sha256)
-
-
-def _classed(model: Pretrained, classes: class_towers.Classes) -> Pretrained:
-    """The model with a query tower for each class, all alike at first."""
-    if model.config.tied:
-        raise InputError("config.model.query_towers needs two towers: config.model.tied=False.")
-    params = class_towers.stack(model.params, len(classes))
-    sha256 = pretrained.params_sha256(params)
-    return dataclasses.replace(model, params=params, weights_sha256=sha256, query_towers=classes)
 
 
 def reading(
@@ -286,9 +177,3 @@ def export_adapter(directory: Path, model: Model, trained: Any, *, rank: int, al
             folder = aside if config.tied else aside / tower
             folder.mkdir(exist_ok=True)
             adapter.write(folder, {"document": params}, layout, alone, **options)
-
-
-def with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:
-    names = {field.name for field in dataclasses.fields(encoder)} & set(DROPOUTS)
-    changes: dict[str, Any] = dict.fromkeys(names, rate)
-    return dataclasses.replace(encoder, **changes)

@@ -22,7 +22,7 @@ from tart_jax.models.cross_encoder import CrossEncoderConfig
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.encoders import EncoderConfig
 from tart_jax.tables import Table
-from tart_jax.train import live, models, objective_table, options, plan
+from tart_jax.train import initial, live, objective_table, options, plan
 from tart_jax.train.build import build, load_trainable
 from tart_jax.train.state import TrainState
 from tart_jax.train.step import Step
@@ -109,7 +109,7 @@ def encoder(training: ConfigDict, shape: str) -> tuple[EncoderConfig, bool]:
         found, tied = pretrained.outline(want.source)
     if want.layers is not None:
         found, _ = encoders.first_layers(found, {}, want.layers)
-    return models.with_dropout(found, want.dropout), tied if want.tied is None else want.tied
+    return initial.with_dropout(found, want.dropout), tied if want.tied is None else want.tied
 
 
 def abstract(

@@ -29,7 +29,7 @@ from tart_jax.mine.candidates import PLACE, Embedded, QuerySide, found
 from tart_jax.models import weights
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.search.partial import PartialFile
-from tart_jax.train.models import Model
+from tart_jax.train.initial import Model
 from tart_jax.types import InputError, Query, ScoredDocument
 
 log = logging.getLogger(__name__)

@@ -24,10 +24,10 @@ from tart_jax.data.pipeline import Batches
 from tart_jax.data.reading import ReadingSampler
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.models.reader import Reader
-from tart_jax.train import dev, dev_pairs, loop, models, objective_table, options
+from tart_jax.train import dev, dev_pairs, initial, loop, models, objective_table, options
 from tart_jax.train.build import build, load_trainable, shardings
+from tart_jax.train.initial import Model
 from tart_jax.train.loop import Cadence, Feed, Setup
-from tart_jax.train.models import Model
 from tart_jax.train.refresh import Refresh
 from tart_jax.types import InputError
 
@@ -84,7 +84,7 @@ def load_model(config: ConfigDict, mesh: Mesh | None = None) -> Model:
     """
     data, kind = config.data, objective_table.find(config.objective.name).kind
     placed = None if mesh is None else functools.partial(shardings, config, mesh)
-    model = models.load(kind, **config.model, shardings=placed, seed=config.seed)
+    model = initial.load(kind, **config.model, shardings=placed, seed=config.seed)
     return models.reading(
         model,
         order=data.instruction_order,

@@ -10,7 +10,7 @@ from tart_jax.data.batching import Collator, PairCollator
 from tart_jax.models import cross_encoder, pretrained, pretrained_cross
 from tart_jax.models.cross_encoder import CrossEncoderConfig
 from tart_jax.models.t5 import T5Config
-from tart_jax.train import models
+from tart_jax.train import initial, models
 from tart_jax.types import InputError
 
 READING = dict(
@@ -22,11 +22,11 @@ READING = dict(
 def load(kind: str, source, **changes):
     options = dict(
         pooling=None, normalize=None, projection=None, tied=None, layers=None, from_scratch=False,
-        query_towers=(), num_labels=None, new_head=kind == "cross", dropout=0.25,
+        query_towers=(), num_labels=None, new_head=kind == "cross", new_decoder=0, dropout=0.25,
         dtype="float32", remat="none",
         scan=False,
     )  # fmt: skip
-    return models.load(kind, source=str(source), **options | changes)
+    return initial.load(kind, source=str(source), **options | changes)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_dropout_reaches_every_place_that_has_one(dual, cross):
     for encoder in (dual.config.encoder, cross.config.encoder):
         assert encoder.hidden_dropout_prob == encoder.attention_probs_dropout_prob == 0.25
     assert cross.config.dropout == 0.25 and cross.config.num_labels == 2
-    assert models.with_dropout(T5Config(), 0.25) == T5Config(dropout_rate=0.25)
+    assert initial.with_dropout(T5Config(), 0.25) == T5Config(dropout_rate=0.25)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tart_jax import config as configs
 from tart_jax import distributed, hardware
 from tart_jax.models.bert import BertConfig
 from tart_jax.models.t5_config import T5Config
-from tart_jax.train import plan, plan_run
+from tart_jax.train import initial, plan, plan_run
 from tart_jax.types import InputError
 
 SMALL = BertConfig(hidden_size=384, num_hidden_layers=2, num_attention_heads=12,
@@ -31,9 +31,8 @@ def settings(words):
 def both(shape, words):
     """(bytes by the plan, bytes by XLA) of a step on one device."""
     config = settings(words)
-    from tart_jax.train import models
 
-    shape = models.with_dropout(shape, config.model.dropout)
+    shape = initial.with_dropout(shape, config.model.dropout)
     mesh = distributed.make_mesh({"data": 1}, jax.devices()[:1])
     state, step, batch = plan_run.abstract(config, shape, True, mesh)
     program = plan.compile_step(

@@ -1,7 +1,9 @@
 """The input of a KILT item as the text of a query, by the form of its task."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tart_jax.data.kilt.tasks import Form
 from tart_jax.types import InputError
@@ -29,6 +31,16 @@ class Forms:
     slot_separator: str = SLOT
     mention_marks: tuple[str, str] = (START, END)
     turn_separator: str = "\n"
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Any]) -> "Forms":
+        """Those that the parts of a KILT folder (`parts` of kilt.json) were written with."""
+        empty: dict[str, Any] = {}
+        made = next((part["made_of"]["forms"] for n, part in parts.items() if "/" in n), empty)
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in made.items()
+        }
+        return cls(**values)
 
     def query(self, text: str, form: Form, where: str) -> str:
         """The query of an input; `where` (file and line) goes into the error of a bad one."""

@@ -1,0 +1,140 @@
+"""A reader in whole runs: it learns, is resumed bit for bit, is read with, and is scored."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tart_jax import cli, io
+from tart_jax.data import examples
+from tart_jax.data.examples import TrainingExample
+from tart_jax.data.reading import NOTHING
+from tart_jax.types import Document, InputError
+from tests.models.test_reader import make_bart
+from tests.train.test_run import log_lines, options, train, train_until
+
+NAMES = list("abcdefghij")
+ANSWERS = ("tall", "short")
+
+
+def example(n, gold):
+    """Whether a letter's passage says tall or short; the letter alone does not tell."""
+    name, answer = NAMES[n % 10], ANSWERS[(n // 10 + n) % 2]
+    passage = Document(f"{n}-0", f"{name} {answer}") if gold else Document(NOTHING, "-")
+    return TrainingExample("nq", f"q{n}", f"{name} ?", (passage,), answers=(answer,))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader")
+    model = make_bart(folder / "bart")
+    for name in ("gold", "none"):
+        examples.write(folder / f"{name}.jsonl", (example(n, name == "gold") for n in range(40)))
+    gold = [{"id": f"q{n}", "input": f"{NAMES[n % 10]} ?", "output": [
+        {"answer": ANSWERS[(n // 10 + n) % 2], "provenance": [{"wikipedia_id": str(n)}]}]}
+        for n in range(40)]  # fmt: skip
+    io.write_jsonl(folder / "gold-kilt.jsonl", gold)
+    return folder, model
+
+
+def values(world, name):
+    folder, model = world
+    return options(
+        model, folder / f"{name}.jsonl", objective__name="reading", data__pair_length=16,
+        data__answer_length=6, data__passages=1, optimizer__peak_lr=5e-3, steps=150,
+        checkpoint__save_every=200, log__every=10, model__dropout=0.0,
+    )  # fmt: skip
+
+
+def scores(world, model, name, tmp_path):
+    folder = world[0]
+    words = [f"--config.model={model}", f"--config.examples={folder / f'{name}.jsonl'}"]
+    assert cli.main(["read", *words, f"--workdir={tmp_path / 'read'}"]) == 0
+    command = ["evaluate", "--config=configs/evaluate/kilt.py",
+               f"--config.run={tmp_path / 'read' / 'predictions.jsonl'}",
+               f"--config.qrels={folder / 'gold-kilt.jsonl'}", f"--workdir={tmp_path / 'scores'}",
+               "--config.measures=('em','KILT-em','Rprec')"]  # fmt: skip
+    assert cli.main(command) == 0
+    found = io.read_json(tmp_path / "scores" / "metrics.json")["measures"]
+    return {name: value["mean"] for name, value in found.items()}
+
+
+@pytest.mark.slow
+def test_what_only_the_passage_tells_is_learned_from_passages_alone(world, tmp_path):
+    train(tmp_path / "gold", values(world, "gold"))
+    train(tmp_path / "none", values(world, "none"))
+    assert log_lines(tmp_path / "gold")[-1]["loss"] < 0.1
+    with_passages = scores(world, tmp_path / "gold" / "model", "gold", tmp_path / "g")
+    assert with_passages["em"] > 0.9 and with_passages["KILT-em"] == with_passages["em"]
+    without = scores(world, tmp_path / "none" / "model", "none", tmp_path / "n")
+    assert without["em"] < 0.75 and without["KILT-em"] == 0 == without["Rprec"]
+
+
+def test_fusion_trains_and_a_killed_run_goes_on_bit_for_bit(world, tmp_path, monkeypatch):
+    fused = values(world, "gold") | {
+        "steps": 4, "checkpoint.save_every": 2, "model.dropout": 0.1, "log.every": 1,
+        "data.fusion": True, "data.passages": 2,
+    }  # fmt: skip
+    train(tmp_path / "whole", fused)
+    train_until(tmp_path / "killed", fused, monkeypatch, 2)
+    train(tmp_path / "killed", fused)
+    first, second = (
+        load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed")
+    )
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    names = {"loss", "accuracy/tokens", "accuracy/answers", "examples_per_second"}
+    assert names <= set(log_lines(tmp_path / "whole")[-1])
+
+
+def test_a_killed_reading_goes_on_and_gives_the_same(world, tmp_path, monkeypatch):
+    from tart_jax.models import reader
+    from tart_jax.search import read_run
+
+    folder, model = world
+    words = [f"--config.model={model}", f"--config.examples={folder / 'gold.jsonl'}",
+             "--config.block_size=8"]  # fmt: skip
+    assert cli.main(["read", *words, f"--workdir={tmp_path / 'once'}"]) == 0
+    real, count = reader.write, []
+
+    def dies(*given, **more):
+        count.append(1)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        return real(*given, **more)
+
+    monkeypatch.setattr(read_run.reader, "write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        read_run.run(read_config(words), tmp_path / "killed")
+    assert not (tmp_path / "killed" / "predictions.jsonl").exists()
+    count.append(1)  # never 3 again
+    read_run.run(read_config(words), tmp_path / "killed")
+    assert len(count) == 3 + 1 + 3
+    first, second = (
+        (tmp_path / name / "predictions.jsonl").read_bytes() for name in ("once", "killed")
+    )
+    assert first == second and len(first.splitlines()) == 40
+
+
+def read_config(words):
+    from tart_jax import config
+
+    return config.load("configs/read/default.py", words)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"model.tied": False}, "trains a reader"),
+        ({"lora.rank": 2}, "a reader is trained whole"),
+        ({"eval.directory": "x"}, "not evaluated in training"),
+    ],
+)
+def test_what_does_not_go_with_a_reader_is_told(world, tmp_path, changes, said):
+    with pytest.raises(InputError, match=said):
+        train(tmp_path / "a", values(world, "gold") | changes)
+
+
+def test_an_example_without_an_answer_is_told(world, tmp_path):
+    bare = TrainingExample("nq", "q", "a ?", (Document("1-0", "a tall"),))
+    examples.write(tmp_path / "bare.jsonl", [bare] * 8)
+    with pytest.raises(InputError, match="'q' of 'nq' has no answer"):
+        train(tmp_path / "a", values(world, "gold") | {"data.train": str(tmp_path / "bare.jsonl")})
