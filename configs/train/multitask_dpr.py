@@ -5,7 +5,7 @@ batch's other passages (DPR; the paper's text can be read as one of a batch), ba
 set, as its code draws them. T-REx and zero-shot RE are drawn as if they had 80,000 examples; its
 other option, equal shares, is data.mixing=equal. Model: bert-base-uncased.
 Variants: :NAME of one data set (:nq, :fever, ...), task-specific; :markers, :class_towers, :shared
-(one tower), :scratch. Hardware: 8 GPUs of 32 GB took the paper's 80 epochs; not run here at size.
+(one tower), :scratch. Not run at this size; docs/multitask_dpr.md has what it needs.
 
 tart-jax prepare --config=configs/prepare/kilt.py --workdir=runs/kilt ... (see there)
 tart-jax index --config.factory=BM25 --config.corpus=runs/kilt/corpus.jsonl --workdir=runs/kilt_bm25
