@@ -13,7 +13,10 @@ files() { # SPLIT: task=file of each task, as a tuple
   echo "($found)"
 }
 
-study() { # NAME
+study() { # NAME [FIRST VARIANT]: the base is the same in all studies, and is trained in the first
+  if [ $# = 2 ] && [ ! -d $RUN/"$1"/"$2" ]; then
+    mkdir -p $RUN/"$1"/"$2"/seed-0 && cp -r $RUN/table3/multi-task/seed-0/train $RUN/"$1"/"$2"/seed-0
+  fi
   tart-jax sweep --config=configs/sweep/kilt_world.py:"$1" --workdir=$RUN/"$1"
 }
 
@@ -26,8 +29,8 @@ tart-jax prepare --config=configs/prepare/kilt.py --workdir=$RUN/kilt --config.w
 tart-jax mine --config.examples=$RUN/kilt/train --config.index=$RUN/bm25 --config.hard.count=1 \
   --config.hard.last_rank=30 --workdir=$RUN/mined
 study table3
-study table6
-study table5
+study table6 base
+study table5 multi-task
 # The adversarial round (Table 7): for nq the multi-task model's own wrong hits, for the others BM25's.
 FIRST=$RUN/table3/multi-task/seed-0
 tart-jax mine --config.examples=$RUN/kilt/train/nq.jsonl --workdir=$RUN/mined_nq \
@@ -36,4 +39,4 @@ tart-jax mine --config.examples=$RUN/kilt/train/nq.jsonl --workdir=$RUN/mined_nq
 mkdir -p $RUN/adversarial
 grep -v '"task": "nq"' $RUN/mined/mined.jsonl | cat - $RUN/mined_nq/mined.jsonl > $RUN/adversarial/mined.part
 mv $RUN/adversarial/mined.part $RUN/adversarial/mined.jsonl
-study table7
+study table7 multi-task

@@ -12,11 +12,12 @@ import pytest
 from tart_jax import io
 from tart_jax.data import corpus
 from tart_jax.data.instructions import read_table
+from tart_jax.data.kilt import tasks as kilt_tasks
 from tart_jax.evaluate import collections
 from tart_jax.evaluate.collections import Row
 from tart_jax.types import InputError
 
-TABLES = ("beir", "lotte", "x2", "birco")
+TABLES = ("nanobeir", "beir", "lotte", "x2", "birco")
 
 
 def row(task, **values):
@@ -61,6 +62,7 @@ def test_published_figures_name_known_tasks_and_their_source():
     tasks = {
         row.task for name in TABLES for row in collections.read(f"configs/evaluate/{name}.tsv")
     }
+    tasks |= set(kilt_tasks.TASKS)
     rows = collections.published()
     assert len(rows) > 50
     for figure in rows:

@@ -66,7 +66,10 @@ def test_a_checkpoint_becomes_a_model_that_loads_with_its_numbers(tmp_path, base
     assert model.weights_sha256 == report["weights_sha256"]
     assert model.config.tied == (query == document)
     assert (model.config.pooling, model.config.projection) == (pooling, projection)
-    assert model.format == pretrained.Format(query_length=length, document_length=length)
+    between = "[SEP]" if pooling == "cls" else ""  # DPR's passages
+    assert model.format == pretrained.Format(
+        query_length=length, document_length=length, title_separator=between
+    )
     for tower, prefix in (("query", query), ("document", document)):
         encoder = model.params[tower if tower in model.params else "document"]["encoder"]
         for key, found in (

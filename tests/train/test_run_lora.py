@@ -91,5 +91,5 @@ def test_frozen_parameters_are_exported_as_they_were(basics, tmp_path):
 
 
 def test_lora_on_the_first_layers_is_refused(basics, tmp_path):
-    with pytest.raises(InputError, match="config.lora.rank goes neither with config.model.layers"):
+    with pytest.raises(InputError, match="config.lora.rank goes with none of config.model.layers"):
         train(tmp_path / "a", basics | {"model.layers": 1})
