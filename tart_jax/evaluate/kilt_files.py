@@ -1,8 +1,10 @@
 """KILT's files: what a KILT folder is asked, and predictions scored against gold as KILT does."""
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +132,9 @@ def make(
     """`out` with instructions.tsv, and of each task its gold items and their queries.
 
     folder: of `tart-jax prepare --config=configs/prepare/kilt.py`; queries are written as there.
-    table: of instructions, with the tasks' rows. A
-    gold place is a paragraph, a prediction a passage: `passages` of each gold output are those that
-    the folder's own rule maps it to (Maillard et al. 2021, section 4.1), for scores of passages.
+    table: of instructions, with the tasks' rows. A gold place is a paragraph, a prediction a
+    passage: `passages` of each gold output are those that the folder's own rule maps it to
+    (Maillard et al. 2021, section 4.1), for scores of passages.
     """
     state = Path(folder) / build.STATE
     if not state.is_file():
@@ -150,17 +152,22 @@ def make(
     instructions.write_table(out / "instructions.tsv", [rows_of[task] for task in gold])
     with mapping.PassageTable(folder) as passages:
         for task, path in gold.items():
-            rows: list[dict[str, str]] = []
-            items: list[dict[str, Any]] = []
-            bleu = options.get("bleu", 0.0)
-            for row, item in _asked(task, path, forms, passages, bleu):
-                rows.append(row)
-                items.append(item)
-                if len(rows) == max_queries:
-                    break
-            io.write_jsonl(out / task / "queries.jsonl", rows)
-            io.write_jsonl(out / task / "gold.jsonl", items)
+            asked = _asked(task, path, forms, passages, options.get("bleu", 0.0))
+            _write(out / task, islice(asked, max_queries or None))
     return out
+
+
+def _write(place: Path, asked: Iterable[tuple[dict[str, str], dict[str, Any]]]) -> None:
+    """queries.jsonl and gold.jsonl, line by line: T-REx's training file has 2.3 million items."""
+    with (
+        io.writing(place / "queries.jsonl") as first,
+        io.writing(place / "gold.jsonl") as second,
+        first.open("w", encoding="utf-8") as queries,
+        second.open("w", encoding="utf-8") as gold,
+    ):
+        for row, item in asked:
+            queries.write(json.dumps(row, ensure_ascii=False) + "\n")
+            gold.write(json.dumps(item, ensure_ascii=False) + "\n")
 
 
 def _asked(
