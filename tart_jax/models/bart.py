@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from tart_jax.models.bart_config import BartConfig
 from tart_jax.models.bert import ACTIVATIONS, DTYPES
 from tart_jax.models.dropout import dropout
-from tart_jax.models.t5_layers import LOWEST, fold
+from tart_jax.models.t5_layers import LOWEST, dropout_key, fold, padding_bias, put
 
 Params = dict[str, Any]
 Pair = tuple[Array, Array]  # keys and values, [b h l k], or of all layers, [layers b h l k]
@@ -90,7 +90,7 @@ class Layer(nnx.Module):
         config, dtype = self.config, hidden.dtype
         own = self.attention.remember(hidden)
         if past is not None:
-            own = jax.tree.map(lambda old, new: _put(old, new, place), past, own)
+            own = jax.tree.map(lambda old, new: put(old, new, place), past, own)
         attended = dropout(
             self.attention(hidden, *own, bias, fold(key, 0)), config.dropout, fold(key, 1)
         )
@@ -134,7 +134,7 @@ class Stack(nnx.Module):
         if length > self.config.max_position_embeddings:
             raise ValueError(f"{length} tokens, and the model has"
                              f" {self.config.max_position_embeddings} positions.")  # fmt: skip
-        wide = _memory_bias(mask)
+        wide = padding_bias(mask)
         seen = jnp.tril(jnp.ones((length, length), bool))[None, None]
         bias = wide if memory is None else jnp.where(seen, 0.0, LOWEST)
         hidden = self._embedded(embedded, self.positions.embedding[OFFSET : OFFSET + length], key)
@@ -166,7 +166,7 @@ class Stack(nnx.Module):
         length = cache[0].shape[3]
         bias = jnp.where((jnp.arange(length) <= place)[None, None, None], 0.0, LOWEST)
         row = jax.lax.dynamic_slice_in_dim(self.positions.embedding[...], place + OFFSET, 1)
-        hidden, wide, kept = self._embedded(embedded, row, None), _memory_bias(memory_mask), []
+        hidden, wide, kept = self._embedded(embedded, row, None), padding_bias(memory_mask), []
         for number, layer in enumerate(self.layers):
             past, pair = (jax.tree.map(lambda x, n=number: x[n], both) for both in (cache, memory))
             hidden, own = layer(
@@ -198,7 +198,7 @@ class Bart(nnx.Module):
     def encode(
         self, tokens: Int[Array, "b m"], mask: Bool[Array, "b m"], *, rngs: nnx.Rngs | None = None
     ) -> Float[Array, "b m d"]:
-        return self.encoder(self.tokens(tokens), mask, _key(rngs))
+        return self.encoder(self.tokens(tokens), mask, dropout_key(rngs))
 
     def decode(
         self,
@@ -209,7 +209,9 @@ class Bart(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "b t v"]:
         """Logits float32 of what follows each target; targets begin with the start token."""
-        return self.logits(self.decoder(self.tokens(targets), memory_mask, _key(rngs), memory))
+        return self.logits(
+            self.decoder(self.tokens(targets), memory_mask, dropout_key(rngs), memory)
+        )
 
     def logits(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
         matrix = self.table.embedding[...].T.astype(hidden.dtype)
@@ -243,15 +245,3 @@ def _norm(config: BartConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 def _stacked(pairs: list[Pair]) -> Pair:
     return jnp.stack([keys for keys, _ in pairs]), jnp.stack([values for _, values in pairs])
-
-
-def _key(rngs: nnx.Rngs | None) -> Array | None:
-    return None if rngs is None else rngs.dropout()
-
-
-def _put(old: Array, new: Array, place: Any) -> Array:
-    return jax.lax.dynamic_update_slice_in_dim(old, new, place, axis=2)
-
-
-def _memory_bias(mask: Array) -> Array:
-    return jnp.where(mask[:, None, None, :], 0.0, LOWEST)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tart_jax.models import bart
 from tart_jax.models.bart_config import BartConfig
-from tart_jax.models.names_bert import PARAMETERS, Path, Problems
+from tart_jax.models.names_bert import PARAMETERS, Path, Problems, put_leaf
 from tart_jax.types import InputError
 
 _ATTENTION = (("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"), ("out_proj", "output"))
@@ -66,7 +66,7 @@ def from_hf(
             if value.shape != shapes[path]:
                 wanted = shapes[path][::-1] if transposed else shapes[path]
                 problems.misshaped.append(f"{name} {list(tensor.shape)} instead of {list(wanted)}")
-            _put(params, path, np.ascontiguousarray(value, np.float32))
+            put_leaf(params, path, np.ascontiguousarray(value, np.float32))
             seen.add(name)
         elif name not in TIED:
             problems.unexpected.append(name)
@@ -92,9 +92,3 @@ def _shapes(config: BartConfig) -> dict[Path, tuple[int, ...]]:
     made = jax.eval_shape(lambda: bart.init(config, jax.random.key(0)))
     leaves = jax.tree_util.tree_leaves_with_path(made)
     return {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
-
-
-def _put(params: dict[Any, Any], path: Path, value: np.ndarray) -> None:
-    for part in path[:-1]:
-        params = params.setdefault(part, {})
-    params[path[-1]] = value

@@ -91,7 +91,7 @@ def from_hf(
             wanted = shapes[path][::-1] if transposed else shapes[path]
             problems.misshaped.append(f"{name} {list(tensor.shape)} instead of {list(wanted)}")
             continue
-        _set(params, path, np.ascontiguousarray(value, np.float32))
+        put_leaf(params, path, np.ascontiguousarray(value, np.float32))
     ignored = tuple(sorted(name for name in found if IGNORED.fullmatch(name)))
     problems.unexpected.extend(sorted(set(found) - set(ignored)))
     if problems:
@@ -143,7 +143,7 @@ def _shapes(config: BertConfig) -> dict[Path, tuple[int, ...]]:
     return {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
 
 
-def _set(params: dict[Any, Any], path: Path, value: np.ndarray) -> None:
+def put_leaf(params: dict[Any, Any], path: Path, value: np.ndarray) -> None:
     for part in path[:-1]:
         params = params.setdefault(part, {})
     params[path[-1]] = value

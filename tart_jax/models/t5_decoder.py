@@ -17,11 +17,14 @@ from tart_jax.models.t5_layers import (
     Attention,
     Perceptron,
     check_options,
+    dropout_key,
     embeddings,
     fold,
     linear,
     make_layers,
+    padding_bias,
     position_bias,
+    put,
     relative_bias,
     rms_norm,
     run_layers,
@@ -59,7 +62,7 @@ class DecoderLayer(nnx.Module):
         normed = self.attention_norm(hidden).astype(dtype)
         own = self.attention.remember(normed)
         if past is not None:
-            own = jax.tree.map(lambda old, new: _put(old, new, place), past, own)
+            own = jax.tree.map(lambda old, new: put(old, new, place), past, own)
         attended = self.attention(normed, *own, bias, fold(key, 0))
         hidden = hidden + dropout(attended, rate, fold(key, 1))
         normed = self.cross_norm(hidden).astype(dtype)
@@ -93,7 +96,7 @@ class DecoderStack(nnx.Module):
         length = embedded.shape[1]
         bias, seen = self._bias(length), jnp.tril(jnp.ones((length, length), bool))
         bias = jnp.where(seen[None, None], bias, LOWEST)
-        wide = _memory_bias(memory_mask)
+        wide = padding_bias(memory_mask)
 
         def run(layer: Any, hidden: Array, number: Any, _: None) -> tuple[Array, None]:
             pair = layer.cross.remember(memory)
@@ -130,7 +133,7 @@ class DecoderStack(nnx.Module):
         length = cache[0].shape[3]
         row = jax.lax.dynamic_slice_in_dim(self._bias(length), place, 1, axis=2)
         bias = jnp.where((jnp.arange(length) <= place)[None, None, None], row, LOWEST)
-        wide = _memory_bias(memory_mask)
+        wide = padding_bias(memory_mask)
 
         def run(layer: Any, hidden: Array, _: Any, pairs: tuple[Pair, Pair]) -> tuple[Array, Pair]:
             return layer(hidden, bias, pairs[1], wide, None, past=pairs[0], place=place)
@@ -174,7 +177,7 @@ class T5(nnx.Module):
     def encode(
         self, tokens: Int[Array, "b m"], mask: Bool[Array, "b m"], *, rngs: nnx.Rngs | None = None
     ) -> Float[Array, "b m d"]:
-        return self.encoder(self.tokens(tokens), mask, _key(rngs))
+        return self.encoder(self.tokens(tokens), mask, dropout_key(rngs))
 
     def decode(
         self,
@@ -185,7 +188,7 @@ class T5(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "b t v"]:
         """Logits float32 of what follows each target; targets begin with the start token."""
-        hidden = self.decoder(self.tokens(targets), memory, memory_mask, _key(rngs))
+        hidden = self.decoder(self.tokens(targets), memory, memory_mask, dropout_key(rngs))
         return self.logits(hidden)
 
     def logits(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t v"]:
@@ -245,15 +248,3 @@ def shift_right(labels: Int[Array, "b t"], config: T5Config) -> Int[Array, "b t"
 
 def _depth(config: T5Config) -> int:
     return config.num_layers if config.num_decoder_layers is None else config.num_decoder_layers
-
-
-def _key(rngs: nnx.Rngs | None) -> Array | None:
-    return None if rngs is None else rngs.dropout()
-
-
-def _put(old: Array, new: Array, place: Any) -> Array:
-    return jax.lax.dynamic_update_slice_in_dim(old, new, place, axis=2)
-
-
-def _memory_bias(mask: Array) -> Array:
-    return jnp.where(mask[:, None, None, :], 0.0, LOWEST)

@@ -198,3 +198,18 @@ def fold(key: Array | None, number: Any) -> Array | None:
 
 def _numbered(run: Callable[..., Any], layer: Any, number: int, hidden: Array, extra: Any) -> Any:
     return run(layer, hidden, number, extra)
+
+
+def dropout_key(rngs: nnx.Rngs | None) -> Array | None:
+    """The next key of the stream "dropout"; None: evaluation."""
+    return None if rngs is None else rngs.dropout()
+
+
+def put(old: Array, new: Array, place: Any) -> Array:
+    """Keys or values [b h l k] with `new` [b h 1 k] at a place."""
+    return jax.lax.dynamic_update_slice_in_dim(old, new, place, axis=2)
+
+
+def padding_bias(mask: Array) -> Array:
+    """[b 1 1 m]: 0 where the mask [b m] is True, the lowest number elsewhere."""
+    return jnp.where(mask[:, None, None, :], 0.0, LOWEST)
