@@ -9,9 +9,6 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-CLASSES = ("qa=nq,hotpotqa", "claims=fever", "entities=aidayago2", "slots=structured_zeroshot",
-           "dialogue=wow")  # fmt: skip
-
 
 def get_config(arg: str = "") -> ConfigDict:
     if arg not in ("", "quicktest"):

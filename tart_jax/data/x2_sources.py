@@ -153,13 +153,15 @@ def without_docstring(code: str, docstring: str) -> str:
     try:
         node = ast.parse(code).body[0]
         first = node.body[0]  # type: ignore[attr-defined]
-        if isinstance(first, ast.Expr) and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
-            lines = code.splitlines(keepends=True)
+        if not isinstance(first, ast.Expr) or ast.get_docstring(node) is None:  # type: ignore[arg-type]
+            return code
+        lines = code.splitlines(keepends=True)
+        if first.lineno > node.lineno:  # else it stands behind the colon of the head
             return "".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
-        return code
     except (SyntaxError, IndexError, AttributeError, ValueError, TypeError):
-        pattern = rf"[ \t]*[urURbB]*(\"\"\"|'''|\"|')\s*{re.escape(docstring)}\s*\1[ \t]*\n?"
-        return re.sub(pattern, "", code, count=1)
+        pass
+    pattern = rf"[ \t]*[urURbB]*(\"\"\"|'''|\"|')\s*{re.escape(docstring)}\s*\1[ \t]*\n?"
+    return re.sub(pattern, "", code, count=1)
 
 
 def _cells(row: dict[str, Any], path: Path, *names: str) -> list[str]:

@@ -55,9 +55,10 @@ def evaluate(
     no prediction has.
     """
     parsed = {measure: parse(measure) for measure in measures}
-    items = [record for _, record in io.read_jsonl(io.existing(gold, "KILT gold file"))]
+    lines = list(io.read_jsonl(io.existing(gold, "KILT gold file")))
     found = _predictions(io.existing(guesses, "KILT predictions"))
-    names = [_name(item, str(gold)) for item in items]
+    items = [record for _, record in lines]
+    names = [_name(record, f"{gold}: line {number}") for number, record in lines]
     if len(set(names)) < len(names):
         raise InputError(f"{gold} has an id twice; items are told apart by their ids.")
     if not set(names) & set(found):

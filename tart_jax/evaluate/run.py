@@ -26,6 +26,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
         return
     if config.run or config.qrels:
         raise InputError("--config.benchmark and --config.run exclude each other.")
+    if config.changed_run or config.changed_qrels or config.instance_mark:
+        raise InputError(
+            "changed_run, changed_qrels and instance_mark are of a single run, not of a benchmark."
+        )
     options = Options(
         benchmark=config.benchmark,
         root=config.root,
@@ -69,6 +73,8 @@ def scored(config: ConfigDict, workdir: Path) -> tuple[Evaluation, dict[str, Int
     """Writes the scores of one run; what it wrote."""
     if not config.run or not config.qrels:
         raise InputError("--config.run (a TREC run) and --config.qrels (a TSV) are both needed.")
+    if bool(config.changed_run) != bool(config.changed_qrels):
+        raise InputError("p-MRR needs both --config.changed_run and --config.changed_qrels.")
     measures, complete = tuple(config.measures), config.complete
     if kilt_files.is_kilt(config.qrels):
         evaluation = kilt_files.evaluate(config.run, config.qrels, measures, complete=complete)
@@ -88,8 +94,6 @@ def scored(config: ConfigDict, workdir: Path) -> tuple[Evaluation, dict[str, Int
 def _instructed(config: ConfigDict, evaluation: Evaluation) -> Evaluation:
     """With p-MRR of a second run, and the worst over instructions, where they are asked for."""
     more: dict[str, dict[str, float]] = {}
-    if bool(config.changed_run) != bool(config.changed_qrels):
-        raise InputError("p-MRR needs both --config.changed_run and --config.changed_qrels.")
     if config.changed_run:
         before, after = io.read_qrels(config.qrels), io.read_qrels(config.changed_qrels)
         changed = instructed.changed_documents(before, after)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from tart_jax.models import t5_layers
 from tart_jax.models.bart_config import BartConfig
 from tart_jax.models.bert import ACTIVATIONS, DTYPES
 from tart_jax.models.dropout import dropout
@@ -21,8 +22,8 @@ Pair = tuple[Array, Array]  # keys and values, [b h l k], or of all layers, [lay
 OFFSET = 2  # the table of positions begins with two rows that nothing reads, as fairseq's
 
 
-class Attention(nnx.Module):
-    """Multi-head attention with biases, scaled by the width of a head."""
+class Attention(t5_layers.Attention):
+    """T5's with biases, and queries scaled by the width of a head."""
 
     def __init__(self, config: BartConfig, heads: int, dtype: Any, *, rngs: nnx.Rngs):
         width = config.d_model
@@ -31,27 +32,8 @@ class Attention(nnx.Module):
         )
         self.heads, self.dropout_rate = heads, config.attention_dropout
 
-    def remember(self, hidden: Float[Array, "b l d"]) -> Pair:
-        """The keys and values of what is attended to."""
-        return self._split(self.key(hidden)), self._split(self.value(hidden))
-
-    def __call__(
-        self,
-        hidden: Float[Array, "b q d"],
-        keys: Float[Array, "b h l k"],
-        values: Float[Array, "b h l k"],
-        bias: Float[Array, "*bias"],
-        key: Array | None,
-    ) -> Float[Array, "b q d"]:
-        """bias: [b or 1, 1, q or 1, l], added to the scores; softmax in float32."""
-        query = self._split(self.query(hidden) * (hidden.shape[-1] // self.heads) ** -0.5)
-        scores = jnp.matmul(query, keys.swapaxes(-1, -2), preferred_element_type=jnp.float32)
-        shares = dropout(jax.nn.softmax(scores + bias, axis=-1), self.dropout_rate, key)
-        mixed = jnp.matmul(shares.astype(values.dtype), values).transpose(0, 2, 1, 3)
-        return self.output(mixed.reshape(*hidden.shape[:2], -1))
-
-    def _split(self, x: Array) -> Array:
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
+    def asked(self, hidden: Float[Array, "b q d"]) -> Float[Array, "b q d"]:
+        return self.query(hidden) * (hidden.shape[-1] // self.heads) ** -0.5
 
 
 class Layer(nnx.Module):

@@ -93,11 +93,12 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
         if tokenizer.vocab_size > config.vocab_size:
             raise InputError(f"{source}: the tokenizer has {tokenizer.vocab_size} tokens, the model"
                              f" {config.vocab_size}; they do not belong together.")  # fmt: skip
+        sha256 = weights.params_sha256(params)
     else:
         t5 = seq2seq_scorer.load(source, dtype=dtype)
         config, params, tokenizer = t5.config, t5.params, t5.tokenizer
+        sha256 = t5.weights_sha256
     format, known = _format(directory)
-    sha256 = weights.params_sha256(params)
     return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
 
 
@@ -168,24 +169,23 @@ def export(
         io.write_json(aside / FILE, {"version": VERSION, **dataclasses.asdict(format)})
 
 
-@functools.lru_cache(maxsize=8)
-def _search(graphdef: nnx.GraphDef, new_tokens: int, beams: int, penalty: float) -> Any:
-    if beams == 1:
-        return jax.jit(functools.partial(generate.greedy, graphdef, max_new_tokens=new_tokens))
-    return jax.jit(
-        functools.partial(
-            generate.beam, graphdef, max_new_tokens=new_tokens, num_beams=beams,
-            length_penalty=penalty,
-        )
-    )  # fmt: skip
+class Writer:
+    """Writes the answers to inputs, by greedy search or beams; special tokens left out.
 
+    The weights go to the device once, and inputs of one number of rows compile once.
+    """
 
-def write(
-    model: Reader, rows: Sequence[ReadingRow], *, beams: int = 1, length_penalty: float = 1.0
-) -> list[str]:
-    """The answers to inputs, by greedy search or beams; special tokens left out."""
-    read = model.collator().inputs(rows)
-    search = _search(model.graphdef(), model.format.answer_length, beams, length_penalty)
-    found = search(model.params, read["input_tokens"], read["input_mask"])
-    texts = np.asarray(found if beams == 1 else found[0][:, 0])
-    return [model.tokenizer.decode(ids[1:], skip_specials=True).strip() for ids in texts]
+    def __init__(self, model: Reader, *, beams: int = 1, length_penalty: float = 1.0):
+        options: dict[str, Any] = dict(max_new_tokens=model.format.answer_length)
+        if beams > 1:
+            options |= dict(num_beams=beams, length_penalty=length_penalty)
+        search = generate.greedy if beams == 1 else generate.beam
+        self._search = jax.jit(functools.partial(search, model.graphdef(), **options))
+        self._params, self._beams = jax.device_put(model.params), beams
+        self._collator, self._tokenizer = model.collator(), model.tokenizer
+
+    def __call__(self, rows: Sequence[ReadingRow]) -> list[str]:
+        read = self._collator.inputs(rows)
+        found = self._search(self._params, read["input_tokens"], read["input_mask"])
+        texts = np.asarray(found if self._beams == 1 else found[0][:, 0])
+        return [self._tokenizer.decode(ids[1:], skip_specials=True).strip() for ids in texts]

@@ -37,6 +37,10 @@ class Attention(nnx.Module):
         """The keys and values of what is attended to."""
         return self._split(self.key(hidden)), self._split(self.value(hidden))
 
+    def asked(self, hidden: Float[Array, "b q d"]) -> Float[Array, "b q i"]:
+        """The queries; BART's are scaled."""
+        return self.query(hidden)
+
     def __call__(
         self,
         hidden: Float[Array, "b q d"],
@@ -46,7 +50,7 @@ class Attention(nnx.Module):
         key: Array | None,
     ) -> Float[Array, "b q d"]:
         """bias: [b or 1, h or 1, q, l], added to the scores; softmax in float32."""
-        query = self._split(self.query(hidden))
+        query = self._split(self.asked(hidden))
         scores = jnp.matmul(query, keys.swapaxes(-1, -2), preferred_element_type=jnp.float32)
         shares = dropout(jax.nn.softmax(scores + bias, axis=-1), self.dropout_rate, key)
         mixed = jnp.matmul(shares.astype(values.dtype), values).transpose(0, 2, 1, 3)

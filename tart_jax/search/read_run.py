@@ -52,16 +52,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
     if partial.complete:
         logger.info("%s is there already, made from the same.", workdir / PREDICTIONS)
         return
+    write = reader.Writer(model, beams=config.beams, length_penalty=config.length_penalty)
     count = sum(1 for _ in io.lines(path))
     start, done = time.perf_counter(), partial.queries
     with tqdm(total=count, initial=done, unit="input", desc="read", disable=None) as progress:
         for block in _blocks(path, partial.queries, config.block_size):
             rows = [_row(example, model.format.passages) for example in block]
             rows += rows[-1:] * (config.block_size - len(rows))  # one shape, one program
-            written = reader.write(
-                model, rows, beams=config.beams, length_penalty=config.length_penalty
-            )
-            lines = [_line(*pair) for pair in zip(block, written, strict=False)]
+            lines = [_line(*pair) for pair in zip(block, write(rows), strict=False)]
             seconds, start = time.perf_counter() - start, time.perf_counter()
             partial.append(lines, queries=len(block), seconds=seconds)
             progress.update(len(block))
@@ -87,7 +85,7 @@ def _row(example: TrainingExample, count: int) -> ReadingRow:
 
 
 def _line(example: TrainingExample, answer: str) -> str:
-    """A line of KILT's; pages are those of the passages that were read, best first."""
+    """A line of KILT's; pages are those of the example's passages, read or not, best first."""
     pages = dict.fromkeys(
         d.doc_id.rpartition("-")[0] for d in example.positives if d.doc_id != NOTHING
     )

@@ -67,6 +67,8 @@ def load_trainable(config: ConfigDict) -> Trainable:
             "config.lora.rank goes with none of config.model.layers, from_scratch, query_towers: an"
             " adapter names what it changes, and these have no name; export them as a model first."
         )
+    if config.lora.rank and objective_table.find(config.objective.name).kind == "reader":
+        raise InputError("config.lora.rank: a reader is trained whole, it has no adapter.")
     if model.query_towers and config.refresh.every:
         raise InputError(
             "config.refresh mines with one query tower, and config.model.query_towers has several;"

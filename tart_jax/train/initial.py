@@ -57,6 +57,8 @@ def load(
     """
     own = _own(kind, options)
     if kind == "reader":
+        if remat != "none" or scan:
+            raise InputError("config.model.remat and scan: a reader has neither; leave them out.")
         return _reader(source, own["new_decoder"], seed, dtype, dropout)
     form: dict[str, Any] = dict(dtype=dtype, remat=remat, scan=scan)
     if kind == "cross":

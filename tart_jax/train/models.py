@@ -156,8 +156,7 @@ def export_adapter(directory: Path, model: Model, trained: Any, *, rank: int, al
 
     A projection has no place there; with one, nothing is written, and the log says so.
     """
-    if isinstance(model, Reader):
-        raise InputError("config.lora.rank: a reader is trained whole, it has no adapter.")
+    assert not isinstance(model, Reader)  # `build.load_trainable` has refused it
     options: dict[str, Any] = dict(rank=rank, alpha=alpha, base=model.source)
     if isinstance(model, Pretrained) and model.config.projection:
         log.warning("PEFT's layout has no place for a projection: no adapter, `model` has it all.")

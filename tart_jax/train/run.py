@@ -148,6 +148,8 @@ def load_batches(
     )
     sample: Any = sampler
     if isinstance(model, Reader):
+        if data.instructions:
+            raise InputError("config.data.instructions: a reader reads none; leave it out.")
         sample = ReadingSampler(data.passages)
     collator = models.collator(
         model,

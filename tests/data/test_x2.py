@@ -134,11 +134,12 @@ def test_another_seed_draws_others_and_the_same_the_same(sources, tmp_path, monk
     [
         ("def f():\n    'One line.'\n    return 1\n", "One line."),
         ('def f():\n    """Two\n    lines."""\n    print 1\n', "Two\n    lines."),  # Python 2
+        ("def f(a): 'One line.'\n", "One line."),
     ],
 )
 def test_docstrings_leave_the_code(code, docstring):
     assert docstring not in without_docstring(code, docstring)
-    assert without_docstring(code, docstring).startswith("def f():\n    ")
+    assert without_docstring(code, docstring).startswith("def f(")
 
 
 def test_what_is_wrong_is_told_and_nothing_is_left(sources, tmp_path):

@@ -81,7 +81,7 @@ def test_fusion_reads_each_passage_with_the_input(tmp_path):
 def test_a_written_reader_writes_the_same(tmp_path, beams):
     model = reader.load(make_bart(tmp_path / "m"))
     assert model.format_known and model.format.passages == 2
-    written = reader.write(model, ROWS, beams=beams)
+    written = reader.Writer(model, beams=beams)(ROWS)
     assert len(written) == 3 and not any("[" in text for text in written)
     reader.export(
         tmp_path / "n", config=model.config, params=model.params, format=model.format,
@@ -89,12 +89,13 @@ def test_a_written_reader_writes_the_same(tmp_path, beams):
     )  # fmt: skip
     again = reader.load(tmp_path / "n")
     assert again.weights_sha256 == model.weights_sha256
-    assert reader.write(again, ROWS, beams=beams) == written
+    assert reader.Writer(again, beams=beams)(ROWS) == written
 
 
 def test_a_batch_gives_what_its_rows_give_alone(tmp_path):
     model = reader.load(make_bart(tmp_path / "m"))
-    assert reader.write(model, ROWS) == [reader.write(model, [row])[0] for row in ROWS]
+    write = reader.Writer(model)
+    assert write(ROWS) == [write([row])[0] for row in ROWS]
 
 
 def test_a_t5_is_a_reader_too(tmp_path):
@@ -127,7 +128,7 @@ def test_a_t5_is_a_reader_too(tmp_path):
                   format=model.format, tokenizer=model.tokenizer)  # fmt: skip
     again = reader.load(tmp_path / "out")
     assert again.weights_sha256 == model.weights_sha256 and again.format == model.format
-    assert reader.write(again, ROWS) == reader.write(model, ROWS)
+    assert reader.Writer(again)(ROWS) == reader.Writer(model)(ROWS)
 
 
 def test_the_encoder_under_a_new_decoder_is_berts(tiny_model):

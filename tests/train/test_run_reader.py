@@ -93,15 +93,15 @@ def test_a_killed_reading_goes_on_and_gives_the_same(world, tmp_path, monkeypatc
     words = [f"--config.model={model}", f"--config.examples={folder / 'gold.jsonl'}",
              "--config.block_size=8"]  # fmt: skip
     assert cli.main(["read", *words, f"--workdir={tmp_path / 'once'}"]) == 0
-    real, count = reader.write, []
+    real, count = reader.Writer.__call__, []
 
-    def dies(*given, **more):
+    def dies(self, rows):
         count.append(1)
         if len(count) == 3:
             raise KeyboardInterrupt
-        return real(*given, **more)
+        return real(self, rows)
 
-    monkeypatch.setattr(read_run.reader, "write", dies)
+    monkeypatch.setattr(reader.Writer, "__call__", dies)
     with pytest.raises(KeyboardInterrupt):
         read_run.run(read_config(words), tmp_path / "killed")
     assert not (tmp_path / "killed" / "predictions.jsonl").exists()
@@ -126,6 +126,8 @@ def read_config(words):
         ({"model.tied": False}, "trains a reader"),
         ({"lora.rank": 2}, "a reader is trained whole"),
         ({"eval.directory": "x"}, "not evaluated in training"),
+        ({"model.scan": True}, "a reader has neither"),
+        ({"data.instructions": "bank:kilt"}, "a reader reads none"),
     ],
 )
 def test_what_does_not_go_with_a_reader_is_told(world, tmp_path, changes, said):

@@ -4,6 +4,7 @@ Layout: examples.jsonl (training examples whose positives are the passages, best
 dataset.json. Ids are KILT's own, so that what a reader writes can be handed in.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -48,8 +49,9 @@ def run(
         "gold_sha256": io.sha256(io.existing(path, "config.gold:")),
         "corpus": state["parts"]["corpus"]["fingerprint"],
         "run_sha256": io.sha256(io.existing(run, "config.run:")) if run else "",
+        "forms": asdict(forms),
     }  # fmt: skip
-    header["forms"] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(forms).items()}
+    header = json.loads(json.dumps(header))  # as it comes back: lists, no tuples
     stats = dataset_folder.finished(workdir, KIND, {"examples.jsonl"})
     if any(stats.get(name) != value for name, value in header.items()):
         counts, found = Counter[str](), io.read_run(run) if run else {}
