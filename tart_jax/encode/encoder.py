@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ Tower = Literal["query", "document"]
 ROWS = 8  # batches have a multiple of this many rows, so that small ones add few shapes
 TOKENIZED_AT_ONCE = 1024  # texts
 IN_FLIGHT = 2  # batches on the device while the next is prepared
+COMPILED_AT_ONCE = 8  # programs
 
 
 class Parts(NamedTuple):
@@ -80,6 +82,7 @@ class Encoder:
         on_one = mesh is None or mesh.size == 1
         self._in_blocks = on_one and jax.default_backend() == "cpu"
         self._tokens_per_batch = tokens_per_batch or default_tokens_per_batch()
+        self._compiled: set[tuple[int, int]] = set()  # (rows, length)
 
     @classmethod
     def from_parts(
@@ -118,7 +121,9 @@ class Encoder:
 
         lengths = np.array([len(row) for row in rows], int)
         self.meter.flops += flops.forward(self._encoder, lengths)
-        for where, length, padded_rows in self._batches(lengths):
+        plan = list(self._batches(lengths))
+        self._compile_ahead({(padded_rows, length) for _, length, padded_rows in plan})
+        for where, length, padded_rows in plan:
             batch = [rows[index] for index in where]
             self.meter.tokens += sum(map(len, batch))
             self.meter.slots += padded_rows * length
@@ -156,16 +161,36 @@ class Encoder:
             yield where, length, rows
             begin += len(where)
 
+    def _compile_ahead(self, shapes: set[tuple[int, int]]) -> None:
+        """Compiles the (rows, length) not seen yet side by side, or the device would wait for each
+        of them when its first batch comes; the batches then find their programs.
+        """
+        new, self._compiled = sorted(shapes - self._compiled), self._compiled | shapes
+        rows_apart = sharding.over_batch(self._mesh) if self._mesh else None
+
+        def compile_one(shape: tuple[int, int]) -> None:
+            tokens = jax.ShapeDtypeStruct(shape, np.int32, sharding=rows_apart)
+            mask = jax.ShapeDtypeStruct(shape, np.bool_, sharding=rows_apart)
+            arguments = (self._graphdef, self._params, tokens, mask)
+            _encode.lower(*arguments, **self._options(*shape)).compile()
+
+        if len(new) > 1:
+            with ThreadPoolExecutor(min(len(new), COMPILED_AT_ONCE)) as pool:
+                list(pool.map(compile_one, new))
+
+    def _options(self, rows: int, length: int) -> dict[str, Any]:
+        """The static arguments of the program."""
+        blocks = dual_encoder.rows_in_cache(rows, length) if self._in_blocks else None
+        return {"tower": self._compute_as, "rows": blocks}
+
     def _run(self, batch: list[np.ndarray], rows: int, length: int) -> Array:
         arrays: Any = tokenization.pad(batch, rows, length, self._tokenizer.pad_id)
         if self._mesh:
             rows_apart = sharding.over_batch(self._mesh)
             arrays = (sharding.from_host(array, rows_apart) for array in arrays)
         tokens, mask = arrays
-        blocks = dual_encoder.rows_in_cache(rows, length) if self._in_blocks else None
-        return _encode(
-            self._graphdef, self._params, tokens, mask, tower=self._compute_as, rows=blocks
-        )
+        options = self._options(rows, length)
+        return _encode(self._graphdef, self._params, tokens, mask, **options)
 
 
 def bucket(length: int, max_length: int) -> int:

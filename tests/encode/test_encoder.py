@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tart_jax import distributed
+from tart_jax import compilation, distributed
 from tart_jax.encode import encoder as module
 from tart_jax.encode.encoder import Encoder, bucket
 from tart_jax.models import dual_encoder, pretrained
@@ -140,6 +140,23 @@ def test_shapes_are_few_and_compiled_once(model):
     subject.encode(texts)
     encoder(model, tower="query", max_length=64, tokens_per_batch=256).encode(texts)
     assert module._encode._cache_size() == before
+
+
+@pytest.mark.parametrize("devices", [None, 8])
+def test_every_shape_of_a_call_is_compiled_before_its_first_batch(model, devices, monkeypatch):
+    mesh = distributed.make_mesh({"data": devices}) if devices else None
+    subject = encoder(model, tokens_per_batch=1032, mesh=mesh)
+    run, counts = subject._run, [compilation.count()]
+
+    def counted(*arguments):
+        counts.append(compilation.count())
+        return run(*arguments)
+
+    monkeypatch.setattr(subject, "_run", counted)
+    subject.encode([" ".join("a" * length) for length in (3, 22, 40) for _ in range(60)])
+    assert counts[1] >= counts[0] + 3  # the broken twin: without it none is there yet
+    assert len(counts) > 4 and counts[1:] == [counts[1]] * len(counts[1:])
+    assert compilation.count() == counts[1]
 
 
 def test_buckets_grow_with_the_length():
