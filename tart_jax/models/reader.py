@@ -102,14 +102,16 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
 
 
-def over_encoder(source: str | Path, decoder_layers: int, *, seed: int, dtype: str) -> Reader:
+def over_encoder(
+    bert: pretrained.Pretrained, decoder_layers: int, *, seed: int, dtype: str
+) -> Reader:
     """A BART whose encoder is a BERT's, with a decoder of random weights (Rothe et al. 2020).
 
     BART's encoder is BERT's but for the token types, of which the first is added to the positions,
     and 1e-5 in the norms. Decoder and output share the encoder's table of tokens.
     InputError: no BERT of one tower.
     """
-    bert = pretrained.load(source)
+    source = bert.source
     shape, special = bert.config.encoder, bert.tokenizer.id_of
     if not isinstance(shape, BertConfig) or not bert.config.tied:
         raise InputError(f"{source}: config.model.new_decoder goes over a BERT of one tower.")
@@ -133,7 +135,7 @@ def over_encoder(source: str | Path, decoder_layers: int, *, seed: int, dtype: s
     params["encoder"]["layers"] = old["layers"]
     log.warning("The decoder of %s is new: random until trained.", source)
     sha256 = weights.params_sha256(params)
-    return Reader(config, params, ReaderFormat(), False, bert.tokenizer, sha256, str(source), dtype)
+    return Reader(config, params, ReaderFormat(), False, bert.tokenizer, sha256, source, dtype)
 
 
 def _format(directory: Path) -> tuple[ReaderFormat, bool]:

@@ -30,7 +30,7 @@ OPTIONS = {
     "dual": ("pooling", "normalize", "projection", "tied", "layers", "from_scratch",
              "query_towers"),
     "cross": ("num_labels", "new_head"),
-    "reader": ("new_decoder",),
+    "reader": ("layers", "new_decoder"),
 }  # fmt: skip
 UNSET = {"from_scratch": False, "query_towers": (), "new_head": False, "new_decoder": 0}  # or None
 # What encoders call their dropout.
@@ -59,7 +59,7 @@ def load(
     if kind == "reader":
         if remat != "none" or scan:
             raise InputError("config.model.remat and scan: a reader has neither; leave them out.")
-        return _reader(source, own["new_decoder"], seed, dtype, dropout)
+        return _reader(source, **own, seed=seed, dtype=dtype, rate=dropout)
     form: dict[str, Any] = dict(dtype=dtype, remat=remat, scan=scan)
     if kind == "cross":
         cross = pretrained_cross.load(source, **own, **form, shardings=shardings)
@@ -87,9 +87,15 @@ def _own(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in OPTIONS[kind]}
 
 
-def _reader(source: str, new_decoder: int, seed: int, dtype: str, rate: float) -> Reader:
+def _reader(
+    source: str, *, layers: int | None, new_decoder: int, seed: int, dtype: str, rate: float
+) -> Reader:
     if new_decoder:
-        model = reader.over_encoder(source, new_decoder, seed=seed, dtype=dtype)
+        bert = pretrained.load(source)
+        bert = bert if layers is None else _shortened(bert, layers)
+        model = reader.over_encoder(bert, new_decoder, seed=seed, dtype=dtype)
+    elif layers is not None:
+        raise InputError("config.model.layers: of a reader only with config.model.new_decoder.")
     else:
         model = reader.load(source, dtype=dtype)
     names = {field.name for field in dataclasses.fields(model.config)} & set(DROPOUTS)

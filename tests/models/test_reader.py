@@ -138,7 +138,7 @@ def test_the_encoder_under_a_new_decoder_is_berts(tiny_model):
     from tart_jax.models import pretrained
 
     bert = pretrained.load(tiny_model)
-    model = reader.over_encoder(tiny_model, 2, seed=0, dtype="float32")
+    model = reader.over_encoder(bert, 2, seed=0, dtype="float32")
     ids = jax.numpy.asarray(model.tokenizer.encode(["a b c d e f g"], 16)[0][None])
     mask = jax.numpy.ones(ids.shape, bool)
     ours = nnx.merge(model.graphdef(), jax.tree.map(jax.numpy.asarray, model.params)).encode(

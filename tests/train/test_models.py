@@ -63,6 +63,15 @@ def test_an_option_of_the_other_kind_of_model_is_refused(kind, option, model_dir
         load(kind, model_directory, **option)
 
 
+def test_a_new_decoder_goes_over_the_first_layers_of_an_encoder(model_directory):
+    with pytest.raises(InputError, match="layers is 2, the encoder has 1"):
+        load("reader", model_directory, layers=2, new_decoder=3)
+    config = load("reader", model_directory, layers=1, new_decoder=3).config
+    assert (config.encoder_layers, config.decoder_layers, config.dropout) == (1, 3, 0.25)
+    with pytest.raises(InputError, match="only with config.model.new_decoder"):
+        load("reader", model_directory, layers=1)
+
+
 def test_a_dual_encoder_of_fewer_layers_is_another_model(model_directory, dual):
     with pytest.raises(InputError, match="layers is 2, the encoder has 1"):
         load("dual", model_directory, layers=2)
