@@ -102,19 +102,22 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
 
 
-def over_encoder(
-    bert: pretrained.Pretrained, decoder_layers: int, *, seed: int, dtype: str
-) -> Reader:
-    """A BART whose encoder is a BERT's, with a decoder of random weights (Rothe et al. 2020).
+def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str) -> Reader:
+    """A BART whose encoder and decoder begin as a BERT (Rothe et al. 2020, BERT2BERT).
 
-    BART's encoder is BERT's but for the token types, of which the first is added to the positions,
-    and 1e-5 in the norms. Decoder and output share the encoder's table of tokens.
-    InputError: no BERT of one tower.
+    BART's layers are BERT's but for the token types, of which the first is added to the positions,
+    and 1e-5 in the norms. Decoder and output share the encoder's table of tokens. The decoder has
+    BERT's first layers; where the paper starts its attention to the encoder at random, it begins as
+    the layer's attention to itself: 160 steps on 1,500 short passages then gave half of the
+    answers' tokens, a third without (2 layers, seed 0).
+    InputError: no BERT of one tower, or one of fewer layers.
     """
-    source = bert.source
-    shape, special = bert.config.encoder, bert.tokenizer.id_of
+    source, shape, special = bert.source, bert.config.encoder, bert.tokenizer.id_of
     if not isinstance(shape, BertConfig) or not bert.config.tied:
         raise InputError(f"{source}: config.model.new_decoder goes over a BERT of one tower.")
+    if decoder_layers > shape.num_hidden_layers:
+        raise InputError(f"config.model.new_decoder is {decoder_layers}, but the encoder it begins"
+                         f" as has {shape.num_hidden_layers} layers.")  # fmt: skip
     heads, inner = shape.num_attention_heads, shape.intermediate_size
     config = BartConfig(
         vocab_size=shape.vocab_size, d_model=shape.hidden_size,
@@ -124,18 +127,32 @@ def over_encoder(
         activation_function=shape.hidden_act, pad_token_id=bert.tokenizer.pad_id,
         eos_token_id=special("[SEP]"), decoder_start_token_id=special("[SEP]"),
     )  # fmt: skip
-    params = jax.tree.map(np.array, bart.init(config, jax.random.key(seed)))
-    old = bert.params["document"]["encoder"]
-    params["table"]["embedding"] = old["embeddings"]["tokens"]["embedding"]
-    places = (
-        old["embeddings"]["positions"]["embedding"] + old["embeddings"]["types"]["embedding"][0]
-    )
-    params["encoder"]["positions"]["embedding"][bart.OFFSET :] = places
-    params["encoder"]["embedding_norm"] = old["embeddings"]["norm"]
-    params["encoder"]["layers"] = old["layers"]
-    log.warning("The decoder of %s is new: random until trained.", source)
+    params = _params_of_bert(config, bert.params["document"]["encoder"])
+    log.warning("The decoder of %s is new: a reader only when trained.", source)
     sha256 = weights.params_sha256(params)
     return Reader(config, params, ReaderFormat(), False, bert.tokenizer, sha256, source, dtype)
+
+
+def _params_of_bert(config: BartConfig, old: dict[str, Any]) -> dict[str, Any]:
+    table, layers = old["embeddings"], old["layers"]
+    places = table["positions"]["embedding"] + table["types"]["embedding"][0]
+    unused = np.zeros((bart.OFFSET, places.shape[1]), places.dtype)
+    both = {
+        "positions": {"embedding": np.concatenate([unused, places])},
+        "embedding_norm": table["norm"],
+    }
+    crossed = {
+        number: layers[number]
+        | {"cross": layers[number]["attention"], "cross_norm": layers[number]["attention_norm"]}
+        for number in range(config.decoder_layers)
+    }
+    params = {
+        "table": {"embedding": table["tokens"]["embedding"]},
+        "encoder": {**both, "layers": layers},
+        "decoder": {**both, "layers": crossed},
+        "bias": np.zeros(config.vocab_size, np.float32),
+    }
+    return jax.tree.map(np.array, params)  # own copies, as each of them is trained by itself
 
 
 def _format(directory: Path) -> tuple[ReaderFormat, bool]:

@@ -59,7 +59,7 @@ def load(
     if kind == "reader":
         if remat != "none" or scan:
             raise InputError("config.model.remat and scan: a reader has neither; leave them out.")
-        return _reader(source, **own, seed=seed, dtype=dtype, rate=dropout)
+        return _reader(source, **own, dtype=dtype, rate=dropout)
     form: dict[str, Any] = dict(dtype=dtype, remat=remat, scan=scan)
     if kind == "cross":
         cross = pretrained_cross.load(source, **own, **form, shardings=shardings)
@@ -88,12 +88,12 @@ def _own(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reader(
-    source: str, *, layers: int | None, new_decoder: int, seed: int, dtype: str, rate: float
+    source: str, *, layers: int | None, new_decoder: int, dtype: str, rate: float
 ) -> Reader:
     if new_decoder:
         bert = pretrained.load(source)
         bert = bert if layers is None else _shortened(bert, layers)
-        model = reader.over_encoder(bert, new_decoder, seed=seed, dtype=dtype)
+        model = reader.over_encoder(bert, new_decoder, dtype=dtype)
     elif layers is not None:
         raise InputError("config.model.layers: of a reader only with config.model.new_decoder.")
     else:

@@ -65,9 +65,11 @@ def test_an_option_of_the_other_kind_of_model_is_refused(kind, option, model_dir
 
 def test_a_new_decoder_goes_over_the_first_layers_of_an_encoder(model_directory):
     with pytest.raises(InputError, match="layers is 2, the encoder has 1"):
-        load("reader", model_directory, layers=2, new_decoder=3)
-    config = load("reader", model_directory, layers=1, new_decoder=3).config
-    assert (config.encoder_layers, config.decoder_layers, config.dropout) == (1, 3, 0.25)
+        load("reader", model_directory, layers=2, new_decoder=1)
+    with pytest.raises(InputError, match="new_decoder is 2, but the encoder it begins as has 1"):
+        load("reader", model_directory, new_decoder=2)
+    config = load("reader", model_directory, layers=1, new_decoder=1).config
+    assert (config.encoder_layers, config.decoder_layers, config.dropout) == (1, 1, 0.25)
     with pytest.raises(InputError, match="only with config.model.new_decoder"):
         load("reader", model_directory, layers=1)
 
