@@ -44,7 +44,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         }  # fmt: skip
         found = sweep_benchmark.combine(found, config.combined)
         tasks = list(config.tasks) or list(
-            next(iter(next(iter(found.values()))[0]["ndcg"].values()))
+            next(iter(next(iter(found.values()))[0]["scores"].values()))
         )
         _report(config, found, tasks, workdir)
         return
@@ -125,7 +125,7 @@ def _measured(
         "steps": result["steps"],
         "wall_seconds": result["wall_seconds"],
         "loss": sweep_benchmark.losses(folder / "train" / "metrics.jsonl"),
-        "ndcg": scores.ndcg,
+        "scores": scores.ndcg,
         "wanted": scores.wanted,
     }
     io.write_json(path, record)
@@ -147,9 +147,11 @@ def _report(
     tasks: Sequence[str],
     workdir: Path,
 ) -> None:
-    scopes = list(next(iter(found.values()))[0]["ndcg"])
+    scopes = list(next(iter(found.values()))[0]["scores"])
     per_query = {
-        scope: {n: over_seeds([r["ndcg"] for r in records], scope) for n, records in found.items()}
+        scope: {
+            n: over_seeds([r["scores"] for r in records], scope) for n, records in found.items()
+        }
         for scope in scopes
     }
     first = next(iter(found))
@@ -183,7 +185,7 @@ def _report(
     record = {
         "tasks": tasks,
         "seeds": list(config.seeds),
-        "ndcg": {s: {n: list(i) for n, i in of.items()} for s, of in intervals.items()},
+        "scores": {s: {n: list(i) for n, i in of.items()} for s, of in intervals.items()},
         f"minus {first}": {s: {n: list(i) for n, i in of.items()} for s, of in gains.items()},
         "models": {
             name: [dict(r["made_from"]) for r in records] for name, records in found.items()
@@ -206,7 +208,7 @@ def _main_table(
         row = [name]
         for scope in scopes:
             seeds = [
-                np.mean([np.mean(list(r["ndcg"][scope][t].values())) for t in tasks])
+                np.mean([np.mean(list(r["scores"][scope][t].values())) for t in tasks])
                 for r in records
             ]
             row.append(interval(*intervals[scope][name]))
@@ -224,7 +226,7 @@ def _main_table(
     for scope in scopes:
         header += [scope, "seeds", f"minus {first}"]
     queries = sum(
-        len(records) for records in next(iter(found.values()))[0]["ndcg"][scopes[0]].values()
+        len(records) for records in next(iter(found.values()))[0]["scores"][scopes[0]].values()
     )
     note = (
         f"{queries:,} test queries in all; mean over tasks and {len(config.seeds)} seeds, brackets:"

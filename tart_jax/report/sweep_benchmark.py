@@ -52,7 +52,7 @@ def measured(
         own_scores = compare.per_query(folder / "evaluate" / row["scores"] / compare.FILE)
         for measure in list(row["measures"])[:2]:
             scores.setdefault(measure, {})[row["task"]] = own_scores[measure]
-    return record | {"ndcg": scores}
+    return record | {"scores": scores}
 
 
 def losses(path: Path) -> dict[str, float]:
@@ -82,14 +82,14 @@ def combine(found: Found, words: Sequence[str]) -> Found:
             first = next(iter(own.values()))
             try:
                 scores = {
-                    measure: {task: record["ndcg"][measure][task] for task, record in own.items()}
-                    for measure in first["ndcg"]
+                    measure: {task: record["scores"][measure][task] for task, record in own.items()}
+                    for measure in first["scores"]
                 }
             except KeyError as error:
                 raise InputError(f"config.combined: {word!r}: no task {error}.") from error
             made = {task: record["made_from"] for task, record in own.items()}
             seconds = sum(record["wall_seconds"] for record in own.values())
-            records.append(first | {"ndcg": scores, "made_from": made, "loss": None,
+            records.append(first | {"scores": scores, "made_from": made, "loss": None,
                                     "wall_seconds": seconds})  # fmt: skip
         whole[name] = records
     return {name: records for name, records in whole.items() if name not in parts}

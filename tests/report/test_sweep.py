@@ -72,22 +72,22 @@ def whole(tmp_path_factory, world):
 @pytest.mark.slow
 def test_each_variant_is_trained_with_each_seed_and_compared(whole):
     report = io.read_json(whole / "report.json")
-    assert set(report["ndcg"]["closed"]) == {"still", "moving"} and report["seeds"] == [0, 1]
+    assert set(report["scores"]["closed"]) == {"still", "moving"} and report["seeds"] == [0, 1]
     still = [
         io.read_json(whole / "still" / f"seed-{seed}" / "scores-right.json") for seed in (0, 1)
     ]
-    assert still[0]["ndcg"] == still[1]["ndcg"]  # it did not learn, whatever the seed
+    assert still[0]["scores"] == still[1]["scores"]  # it did not learn, whatever the seed
     moving = [
         io.read_json(whole / "moving" / f"seed-{seed}" / "scores-right.json") for seed in (0, 1)
     ]
     hashes = {record["made_from"]["weights_sha256"] for record in (*still, *moving)}
     assert len(hashes) == 3
-    mean = sweep.over_seeds([record["ndcg"] for record in moving], "pooled")
+    mean = sweep.over_seeds([record["scores"] for record in moving], "pooled")
     query = next(iter(mean["news"]))
-    both = [record["ndcg"]["pooled"]["news"][query] for record in moving]
+    both = [record["scores"]["pooled"]["news"][query] for record in moving]
     assert mean["news"][query] == pytest.approx(sum(both) / 2)
     gain = report["minus still"]["pooled"]["moving"][0]
-    ndcg = report["ndcg"]["pooled"]
+    ndcg = report["scores"]["pooled"]
     assert gain == pytest.approx(ndcg["moving"][0] - ndcg["still"][0])
     assert "| moving |" in (whole / "report.md").read_text()
 
@@ -122,7 +122,7 @@ def test_a_grid_asks_each_model_with_and_without_and_trains_none_anew(whole, wor
     monkeypatch.setattr(sweep.train.loop, "save", never)
     run(world, whole, tested=("right", "none"))
     report = io.read_json(whole / "report.json")
-    assert set(report["ndcg"]["pooled"]) == {
+    assert set(report["scores"]["pooled"]) == {
         f"{name}, asked with {condition}"
         for name in ("still", "moving")
         for condition in ("right", "none")

@@ -29,8 +29,8 @@ def settings(world, *words, **changes):  # noqa: F811
 def test_variants_are_compared_by_page_and_passage_and_done_once(world, tmp_path):  # noqa: F811
     sweep.run(settings(world, published="Maillard"), tmp_path / "a")
     report = io.read_json(tmp_path / "a" / "report.json")
-    assert list(report["ndcg"]) == ["Rprec", "passage-Rprec"]
-    assert set(report["ndcg"]["Rprec"]) == {"BM25", "shallow"} and report["tasks"] == [
+    assert list(report["scores"]) == ["Rprec", "passage-Rprec"]
+    assert set(report["scores"]["Rprec"]) == {"BM25", "shallow"} and report["tasks"] == [
         "nq",
         "fever",
     ]
@@ -49,7 +49,7 @@ def test_a_row_takes_each_task_from_the_variant_named_for_it(world, tmp_path):  
              "shallow: evaluate.retriever=BM25; evaluate.k=1")  # fmt: skip
     sweep.run(settings(world, variants=three, combined=words), tmp_path / "a")
     report = io.read_json(tmp_path / "a" / "report.json")
-    assert set(report["ndcg"]["Rprec"]) == {"base", "put together"}
+    assert set(report["scores"]["Rprec"]) == {"base", "put together"}
     rows = {
         name: {
             row["task"]: row["measures"]["Rprec"]["mean"]
@@ -58,7 +58,7 @@ def test_a_row_takes_each_task_from_the_variant_named_for_it(world, tmp_path):  
         for name in ("bm25", "shallow")
     }
     wanted = (rows["bm25"]["nq"] + rows["shallow"]["fever"]) / 2
-    assert report["ndcg"]["Rprec"]["put together"][0] == pytest.approx(wanted)
+    assert report["scores"]["Rprec"]["put together"][0] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_a_row_takes_each_task_from_the_variant_named_for_it(world, tmp_path):  
      ("together: trex=BM25", "no task 'trex'")],
 )  # fmt: skip
 def test_rows_that_cannot_be_put_together_are_told(words, said):
-    found = {"BM25": [{"ndcg": {"Rprec": {"nq": {"q": 1.0}}}, "made_from": {}, "wall_seconds": 0}]}
+    found = {
+        "BM25": [{"scores": {"Rprec": {"nq": {"q": 1.0}}}, "made_from": {}, "wall_seconds": 0}]
+    }
     with pytest.raises(InputError, match=said):
         sweep_benchmark.combine(found, (words,))
 
