@@ -132,7 +132,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.directory = ""  # BEIR folder, or a folder of them, one per task (pooled); "": none
-    config.eval.examples = ""  # cross_*: examples, each one's documents ranked; "": the directory
+    config.eval.examples = ""  # cross_*: each one's documents are ranked; reading: it is answered
     config.eval.candidates = 20  # cross_*, directory: BM25's best of a query, which are reranked
     config.eval.instructions = ""  # table; each task's first wording is asked; "" asks without
     config.eval.every = 500  # updates; the end is evaluated, too

@@ -1,8 +1,9 @@
 """A reader for one KILT task, as KILT's BART with DPR: three passages before the input.
 
 Petroni et al. 2021, section 4.2: BART-large with the top three passages prepended, fine-tuned for
-each task. config.data.fusion=True reads each passage by itself (Fusion-in-Decoder). The rates are
-ours: neither paper gives them.
+each task. config.data.fusion=True reads each passage by itself (Fusion-in-Decoder).
+config.eval.examples: a dev file, whose answers' F1 chooses the checkpoint. The rates are ours:
+neither paper gives them.
 
 tart-jax prepare --config=configs/prepare/reading.py ... --workdir=runs/reading/fever_train
 tart-jax train --config=configs/train/reader.py --workdir=runs/reader/fever \\

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors.numpy
 from flax import nnx
 
-from tart_jax import io
+from tart_jax import io, sharding
 from tart_jax.data.reading import ReadingCollator, ReadingRow
 from tart_jax.data.tokenization import Tokenizer
 from tart_jax.models import (
@@ -191,7 +191,8 @@ def export(
 class Writer:
     """Writes the answers to inputs, by greedy search or beams; special tokens left out.
 
-    The weights go to the device once, and inputs of one number of rows compile once.
+    The weights go to the device once, and inputs of one number of rows compile once. `params` may
+    be given others of the same shapes, such as those in training.
     """
 
     def __init__(self, model: Reader, *, beams: int = 1, length_penalty: float = 1.0):
@@ -200,11 +201,11 @@ class Writer:
             options |= dict(num_beams=beams, length_penalty=length_penalty)
         search = generate.greedy if beams == 1 else generate.beam
         self._search = jax.jit(functools.partial(search, model.graphdef(), **options))
-        self._params, self._beams = jax.device_put(model.params), beams
-        self._collator, self._tokenizer = model.collator(), model.tokenizer
+        self.params, self.format = jax.device_put(model.params), model.format
+        self._collator, self._tokenizer, self._beams = model.collator(), model.tokenizer, beams
 
     def __call__(self, rows: Sequence[ReadingRow]) -> list[str]:
         read = self._collator.inputs(rows)
-        found = self._search(self._params, read["input_tokens"], read["input_mask"])
-        texts = np.asarray(found if self._beams == 1 else found[0][:, 0])
+        found = self._search(self.params, read["input_tokens"], read["input_mask"])
+        texts = sharding.to_host(found if self._beams == 1 else found[0][:, 0])
         return [self._tokenizer.decode(ids[1:], skip_specials=True).strip() for ids in texts]

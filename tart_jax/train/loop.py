@@ -14,7 +14,8 @@ from tart_jax import compilation, distributed, io, sharding
 from tart_jax.checkpoints import Checkpoints, refuse_other_run
 from tart_jax.data.batching import Batch
 from tart_jax.models import flops, weights
-from tart_jax.train import dev, models
+from tart_jax.models.reader import Reader
+from tart_jax.train import dev, dev_answers, models
 from tart_jax.train import state as train_state
 from tart_jax.train.initial import Model
 from tart_jax.train.interruption import Interruption
@@ -29,14 +30,15 @@ from tart_jax.types import DivergedError
 
 log = logging.getLogger(__name__)
 
-BEST = f"dev/{dev.MEASURE}"
+# The score whose best checkpoint becomes the model.
+BEST_OF_RANKING, BEST_OF_READING = f"dev/{dev.MEASURE}", f"dev/{dev_answers.MEASURE}"
 
 
 class Setup(NamedTuple):
     """What stays the same over a run.
 
     feed: the batches before any mining. score(params): what the dev set says
-    of them, named `dev/...` and `BEST` among them; None without a dev set. identity: see
+    of them, named `dev/...` and `best` among them; None without a dev set. identity: see
     `checkpoints.refuse_other_run`. refresh: what mines the negatives anew; None: nothing does.
     trainable: what the step updates. compile_once: a step that compiles again is an error.
     """
@@ -52,6 +54,11 @@ class Setup(NamedTuple):
     refresh: Refresh | None = None
     trainable: Trainable = ALL
     compile_once: bool = False
+
+    @property
+    def best(self) -> str:
+        """The score that the best checkpoint has most of."""
+        return BEST_OF_READING if isinstance(self.model, Reader) else BEST_OF_RANKING
 
     @property
     def source(self) -> Feed:
@@ -203,7 +210,7 @@ def _evaluate_and_save(
         now = Earlier(report.progress.totals(), report.late.totals)
         save(setup, checkpoints, step, state, now, scores)
     if scores:
-        report.progress.say(f"step {step}: {BEST} {scores[BEST]:.4f}")
+        report.progress.say(f"step {step}: {setup.best} {scores[setup.best]:.4f}")
 
 
 def save(

@@ -23,8 +23,17 @@ from tart_jax.data.mixture import Mixture, mix, open_sources, parse_weights
 from tart_jax.data.pipeline import Batches
 from tart_jax.data.reading import ReadingSampler
 from tart_jax.models.pretrained import Pretrained
-from tart_jax.models.reader import Reader
-from tart_jax.train import dev, dev_pairs, initial, loop, models, objective_table, options
+from tart_jax.models.reader import Reader, Writer
+from tart_jax.train import (
+    dev,
+    dev_answers,
+    dev_pairs,
+    initial,
+    loop,
+    models,
+    objective_table,
+    options,
+)
 from tart_jax.train.build import build, load_trainable, shardings
 from tart_jax.train.initial import Model
 from tart_jax.train.loop import Cadence, Feed, Setup
@@ -61,7 +70,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         config.steps, config.log.every, config.eval.every, config.checkpoint.save_every
     )
     with Checkpoints(
-        setup.workdir / "checkpoints", keep_last=config.checkpoint.keep_last, best_metric=loop.BEST
+        setup.workdir / "checkpoints", keep_last=config.checkpoint.keep_last, best_metric=setup.best
     ) as checkpoints:
         allowed = config.checkpoint.allow_other_data
         state, earlier = loop.resume(setup, checkpoints, state, allow_other_data=allowed)
@@ -218,18 +227,13 @@ def load_dev(
 ) -> Callable[[Any], dict[str, float]] | None:
     """What scores parameters on the dev set of `eval`; None without one."""
     want = config.eval
+    if isinstance(model, Reader):
+        return _load_answers(want, model)
     if want.examples and (want.directory or isinstance(model, Pretrained)):
         raise InputError(
-            f"config.eval.examples is {want.examples!r}: only a cross-encoder is evaluated on"
-            " examples, and without config.eval.directory."
+            f"config.eval.examples is {want.examples!r}: a dual encoder is not evaluated on"
+            " examples, and a cross-encoder without config.eval.directory."
         )
-    if isinstance(model, Reader):
-        if want.directory or want.examples:
-            raise InputError(
-                "config.eval: a reader is not evaluated in training; leave directory and examples"
-                " empty, and score its answers by tart-jax read and evaluate."
-            )
-        return None
     table = instructions.read_table(want.instructions) if want.instructions else {}
     join = functools.partial(
         instructions.join, order=config.data.instruction_order, separator=models.separator(model)
@@ -251,3 +255,16 @@ def load_dev(
         return lambda params: dev.score(dev_set, model, params, mesh)
     reranked = dev_pairs.from_beir(dev_set, candidates=want.candidates, join=join)
     return lambda params: dev_pairs.score(reranked, model, params, mesh)
+
+
+def _load_answers(want: ConfigDict, model: Reader) -> Callable[[Any], dict[str, float]] | None:
+    if want.directory:
+        raise InputError(
+            f"config.eval.directory is {want.directory!r}, but a reader ranks nothing; name"
+            " examples with answers by config.eval.examples."
+        )
+    if not want.examples:
+        return None
+    examples = dev_answers.load(want.examples, max_queries=want.max_queries)
+    writer = Writer(model)
+    return lambda params: dev_answers.score(examples, writer, params)

@@ -391,7 +391,7 @@ def test_a_dual_encoder_is_distilled_from_scores(basics, scored_file, tmp_path):
         ({"objective.name": "cross_margin_mse", "model.new_head": True}, "teacher's scores"),
         ({"objective.name": "cross_pointwise"}, "holds no classifier|no cross-encoder|not of a cr"),
         ({"model.new_head": True}, "config.model.new_head is True"),
-        ({"eval.examples": "dev.jsonl"}, "only a cross-encoder is evaluated on examples"),
+        ({"eval.examples": "dev.jsonl"}, "a dual encoder is not evaluated on examples"),
     ],
 )
 def test_an_objective_that_does_not_fit_is_refused_before_anything_is_written(

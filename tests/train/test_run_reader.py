@@ -1,5 +1,6 @@
 """A reader in whole runs: it learns, is resumed bit for bit, is read with, and is scored."""
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -8,6 +9,8 @@ from tart_jax import cli, io
 from tart_jax.data import examples
 from tart_jax.data.examples import TrainingExample
 from tart_jax.data.reading import NOTHING
+from tart_jax.models import reader
+from tart_jax.train import dev_answers
 from tart_jax.types import Document, InputError
 from tests.models.test_reader import make_bart
 from tests.train.test_run import log_lines, options, train, train_until
@@ -69,6 +72,53 @@ def test_what_only_the_passage_tells_is_learned_from_passages_alone(world, tmp_p
     assert without["em"] < 0.75 and without["KILT-em"] == 0 == without["Rprec"]
 
 
+def test_the_checkpoint_with_the_best_answers_becomes_the_model(world, tmp_path, monkeypatch):
+    """Here one is taken that a later, worse one follows: the scores are as these steps have it."""
+    found = iter([{"dev/f1": 0.2, "dev/em": 0.1}, {"dev/f1": 0.4, "dev/em": 0.0},
+                  {"dev/f1": 0.3, "dev/em": 0.2}])  # fmt: skip
+    scored = []
+
+    def score(dev, writer, params):
+        real = dev_answers_score(dev, writer, params)
+        assert set(real) == {"dev/f1", "dev/em"} and 0 <= real["dev/f1"] <= 1
+        scored.append(jax.tree.map(np.array, params))
+        return next(found)
+
+    dev_answers_score = dev_answers.score
+    monkeypatch.setattr(dev_answers, "score", score)
+    changes = {"steps": 3, "eval.every": 1, "eval.examples": str(world[0] / "gold.jsonl")}
+    train(tmp_path, values(world, "gold") | changes)
+    assert [line["dev/f1"] for line in log_lines(tmp_path) if "dev/f1" in line] == [0.2, 0.4, 0.3]
+    table = load_file(tmp_path / "model" / "model.safetensors")["model.shared.weight"]
+    np.testing.assert_array_equal(table, scored[1]["table"]["embedding"])
+    assert not np.array_equal(table, scored[2]["table"]["embedding"])
+
+
+def test_answers_are_scored_as_kilt_does(world):
+    dev = dev_answers.load(world[0] / "gold.jsonl", max_queries=35)
+    assert len(dev) == 35  # no whole number of blocks
+
+    class Said(reader.Writer):
+        def __init__(self):
+            self.format, self.params = reader.ReaderFormat(passages=1), None
+
+        def __call__(self, rows):
+            assert len(rows) == dev_answers.ROWS and self.params == "these"
+            return ["a tall one" if row.passages[0].endswith("tall") else "Short." for row in rows]
+
+    tall = sum(example.answers == ("tall",) for example in dev)
+    found = dev_answers.score(dev, Said(), "these")
+    assert found["dev/em"] == pytest.approx((35 - tall) / 35)
+    assert found["dev/f1"] == pytest.approx((35 - tall + tall * 2 / 3) / 35)
+
+
+def test_dev_examples_without_answers_are_refused(tmp_path):
+    lacking = TrainingExample("nq", "q", "who?", (Document("d", "x"),))
+    examples.write(tmp_path / "dev.jsonl", [lacking])
+    with pytest.raises(InputError, match="'q' of 'nq' has no answer to compare with"):
+        dev_answers.load(tmp_path / "dev.jsonl", max_queries=0)
+
+
 def test_fusion_trains_and_a_killed_run_goes_on_bit_for_bit(world, tmp_path, monkeypatch):
     fused = values(world, "gold") | {
         "steps": 4, "checkpoint.save_every": 2, "model.dropout": 0.1, "log.every": 1,
@@ -125,7 +175,7 @@ def read_config(words):
     [
         ({"model.tied": False}, "trains a reader"),
         ({"lora.rank": 2}, "a reader is trained whole"),
-        ({"eval.directory": "x"}, "not evaluated in training"),
+        ({"eval.directory": "x"}, "a reader ranks nothing"),
         ({"model.scan": True}, "a reader has neither"),
         ({"data.instructions": "bank:kilt"}, "a reader reads none"),
     ],
