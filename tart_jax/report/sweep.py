@@ -148,11 +148,9 @@ def _report(
     workdir: Path,
 ) -> None:
     scopes = list(next(iter(found.values()))[0]["scores"])
+    scored = {name: [record["scores"] for record in records] for name, records in found.items()}
     per_query = {
-        scope: {
-            n: over_seeds([r["scores"] for r in records], scope) for n, records in found.items()
-        }
-        for scope in scopes
+        scope: {name: over_seeds(of, scope) for name, of in scored.items()} for scope in scopes
     }
     first = next(iter(found))
     intervals, gains = {}, {}
