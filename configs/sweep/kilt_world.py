@@ -27,7 +27,7 @@ CLASSES = ("qa=nq,hotpotqa", "claims=fever", "entities=aidayago2", "slots=struct
 def get_config(arg: str = "") -> ConfigDict:
     full = runpy.run_path(str(Path(__file__).with_name("multitask_dpr.py")))
     variants = full["studies"](
-        TASKS, CLASSES, single="steps=70; optimizer.warmup_steps=7", left_out=("fever",),
+        TASKS, CLASSES, single="steps=70; optimizer.warmup_steps=7", left_out=("fever", "nq"),
         shots=(128,), adversarial=f"{DATA}/adversarial/mined.jsonl",
         tuning="steps=40; optimizer.warmup_steps=4; optimizer.peak_lr=5e-5",
     )  # fmt: skip
