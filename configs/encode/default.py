@@ -24,6 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )  # rows x length; None: 4096 on CPU, 65536 elsewhere
     config.compute_dtype = "float32"  # float32, or bfloat16: faster on accelerators, about 1e-3 off
     config.dtype = "float32"  # of the stored embeddings: float32, or float16 for half the space
+    config.compile_once = False  # every shape before the first shard; one more later ends the run
     config.shard_size = 8192  # documents per file, also what is in memory and what a kill can lose
     config.overwrite = False  # True: discard other embeddings that stand in the workdir
     config.instruction_order = config_dict.placeholder(

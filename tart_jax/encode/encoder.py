@@ -54,8 +54,13 @@ class Encoder:
         max_length: int,
         tokens_per_batch: int | None = None,
         mesh: Mesh | None = None,
+        one_shape_per_length: bool = False,
     ):
-        """`max_length` in tokens, specials included; `tokens_per_batch` None: by the device."""
+        """`max_length` in tokens, specials included; `tokens_per_batch` None: by the device.
+
+        one_shape_per_length: the last batch is padded to the rows of the others, so that
+        `compile_all` knows every shape.
+        """
         config = model.config
         positions = encoders.positions(config.encoder)
         if positions is not None and max_length > positions:
@@ -82,6 +87,7 @@ class Encoder:
         on_one = mesh is None or mesh.size == 1
         self._in_blocks = on_one and jax.default_backend() == "cpu"
         self._tokens_per_batch = tokens_per_batch or default_tokens_per_batch()
+        self.one_shape_per_length = one_shape_per_length
         self._compiled: set[tuple[int, int]] = set()  # (rows, length)
 
     @classmethod
@@ -154,12 +160,28 @@ class Encoder:
         begin = 0
         while begin < len(order):
             length = bucket(int(lengths[order[begin]]), self.max_length)
-            rows = max(self._step, self._tokens_per_batch // length // self._step * self._step)
+            rows = self._rows(length)
             where = order[begin : begin + rows]
-            while rows > self._step and rows // 2 % self._step == 0 and rows // 2 >= len(where):
+            while (
+                not self.one_shape_per_length
+                and rows > self._step
+                and rows // 2 % self._step == 0
+                and rows // 2 >= len(where)
+            ):
                 rows //= 2
             yield where, length, rows
             begin += len(where)
+
+    def _rows(self, length: int) -> int:
+        """Of a full batch."""
+        return max(self._step, self._tokens_per_batch // length // self._step * self._step)
+
+    def compile_all(self) -> None:
+        """Compiles every shape that can come. ValueError: not with `one_shape_per_length`."""
+        if not self.one_shape_per_length:
+            raise ValueError("The shapes of this encoder depend on the texts.")
+        lengths = {bucket(length, self.max_length) for length in range(1, self.max_length + 1)}
+        self._compile_ahead({(self._rows(length), length) for length in lengths})
 
     def _compile_ahead(self, shapes: set[tuple[int, int]]) -> None:
         """Compiles the (rows, length) not seen yet side by side, or the device would wait for each
@@ -174,7 +196,7 @@ class Encoder:
             arguments = (self._graphdef, self._params, tokens, mask)
             _encode.lower(*arguments, **self._options(*shape)).compile()
 
-        if len(new) > 1:
+        if new:
             with ThreadPoolExecutor(min(len(new), COMPILED_AT_ONCE)) as pool:
                 list(pool.map(compile_one, new))
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from tart_jax import distributed
+from tart_jax import compilation, distributed
 from tart_jax.data import corpus
 from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.formats import checked_format
@@ -50,6 +51,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         max_length=length,
         tokens_per_batch=config.tokens_per_batch,
         mesh=distributed.local_mesh(dict(config.mesh)),
+        one_shape_per_length=config.compile_once,
     )
     identity = {
         "weights_sha256": model.document_sha256,
@@ -72,6 +74,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
         overwrite=config.overwrite,
     )
     documents = corpus.read_documents(config.corpus)
+    if config.compile_once and not writer.complete:
+        encoder.compile_all()
     encode_shards(writer, encoder, documents, info.count, format.title_separator)
 
 
@@ -105,7 +109,9 @@ def encode_shards(
                 waited = time.perf_counter() - waiting
                 encoder.meter.waited += waited
                 encoder.meter.seconds += waited
-                writer.write(shard, block, encoder.embed(rows, on_batch=on_batch))
+                with _compiled(encoder, shard):
+                    embeddings = encoder.embed(rows, on_batch=on_batch)
+                writer.write(shard, block, embeddings)
             waiting = time.perf_counter()
     writer.finish()
     meter = encoder.meter
@@ -119,6 +125,13 @@ def encode_shards(
         writer.num_shards,
         writer.directory,
     )
+
+
+def _compiled(encoder: Encoder, shard: int) -> AbstractContextManager[None]:
+    """Of an encoder that knows its shapes, a shard that compiles one more is an error."""
+    if not encoder.one_shape_per_length:
+        return nullcontext()
+    return compilation.none_expected(f"shard {shard}", strict=True)
 
 
 def _tokenized(

@@ -159,6 +159,17 @@ def test_every_shape_of_a_call_is_compiled_before_its_first_batch(model, devices
     assert compilation.count() == counts[1]
 
 
+def test_one_shape_for_each_length_leaves_nothing_to_compile(model, texts, expected):
+    subject = encoder(model, one_shape_per_length=True)
+    subject.compile_all()
+    before = compilation.count()
+    np.testing.assert_allclose(subject.encode(texts), expected, atol=TOLERANCE)
+    assert compilation.count() == before
+    assert [shape for _, *shape in subject._batches(np.array([5]))] == [[16, 32]]
+    with pytest.raises(ValueError, match="depend on the texts"):
+        encoder(model).compile_all()
+
+
 def test_buckets_grow_with_the_length():
     assert [bucket(n, 512) for n in (2, 16, 17, 128, 129, 256, 257, 500)] == [
         *(16, 16, 32, 128, 160, 256, 320, 512)

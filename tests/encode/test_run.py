@@ -18,7 +18,7 @@ from tart_jax.encode.encoder import Encoder
 from tart_jax.encode.run import run
 from tart_jax.encode.store import Embeddings, EmbeddingWriter
 from tart_jax.models import pretrained
-from tart_jax.types import InputError
+from tart_jax.types import EndedError, InputError
 
 
 def settings(model, documents, *overrides):
@@ -65,6 +65,20 @@ def test_the_manifest_says_what_the_embeddings_depend_on(finished, tiny_model, t
     assert manifest["format"]["separator"] == "[SEP]"
     assert manifest["format"]["document_length"] == 48
     assert [shard["documents"] for shard in manifest["shards"]] == [6, 6, 6, 2]
+
+
+def test_a_strict_run_compiles_ahead_and_ends_where_one_more_is_needed(
+    finished, tiny_model, tiny_corpus, tmp_path, monkeypatch
+):
+    changes = ("--config.compile_once=True", "--config.tokens_per_batch=264")
+    run(settings(tiny_model, tiny_corpus, *changes), tmp_path / "whole")
+    whole, expected = Embeddings.open(tmp_path / "whole"), Embeddings.open(finished)
+    for ours, theirs in zip(whole.shards(), expected.shards(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    monkeypatch.setattr(Encoder, "compile_all", lambda self: None)
+    changes = ("--config.compile_once=True", "--config.tokens_per_batch=2080")
+    with pytest.raises(EndedError, match="shard 0: . programs were compiled"):
+        run(settings(tiny_model, tiny_corpus, *changes), tmp_path / "stopped")
 
 
 class Killed(BaseException):
