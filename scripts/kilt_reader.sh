@@ -16,7 +16,7 @@ answers() { # NAME READER: of the test items read as NAME
     --workdir=$RUN/reader/answers/"$1"
   tart-jax evaluate --config=configs/evaluate/kilt.py --config.run=$RUN/reader/answers/"$1"/predictions.jsonl \
     --config.qrels=$RUN/raw/$TASK-dev-kilt.jsonl --workdir=$RUN/reader/scores/"$1" \
-    --config.measures="('accuracy','f1','rougel','KILT-accuracy','KILT-f1')"
+    --config.measures="('em','f1','rougel','KILT-em','KILT-f1')"
 }
 
 for passages in none gold; do
