@@ -58,6 +58,7 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     devices = cpus(config.devices)
     mesh = distributed.make_mesh(dict(training.mesh), devices)
     options.check(training, mesh)
+    _require_known(training)
     shape, tied = encoder(training, config.shape)
     needs = estimate(training, shape, tied, mesh)
     _summary(config, training, needs).show()
@@ -68,6 +69,16 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     _fitting(config, training, needs, ways, chips).show()
     if workdir is not None:
         io.write_json(workdir / "plan.json", needs._asdict() | {"total": needs.total, "ways": ways})
+
+
+def _require_known(training: ConfigDict) -> None:
+    if training.model.query_towers:
+        raise InputError("plan knows no class towers; plan the training without query_towers.")
+    if objective_table.find(training.objective.name).kind == "reader":
+        raise InputError(
+            f"plan knows dual and cross-encoders; objective {training.objective.name!r} trains a"
+            " reader, whose memory only a run can tell (tart-jax train, few steps)."
+        )
 
 
 def named(words: str) -> list[Chip]:
@@ -117,8 +128,6 @@ def abstract(
 ) -> tuple[TrainState, Step, plan.Batch]:
     """A training's state, step and batch, without a number in them."""
     want, data = training.model, training.data
-    if want.query_towers:
-        raise InputError("plan knows no class towers; plan the training without query_towers.")
     form: dict[str, Any] = dict(dtype=want.dtype, remat=want.remat, scan=want.scan)
     b, n = data.batch_size, 1 + data.num_negatives
     if objective_table.find(training.objective.name).kind == "dual":

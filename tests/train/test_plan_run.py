@@ -116,6 +116,18 @@ def test_the_encoder_is_read_from_its_source_without_weights(tmp_path):
     assert 22e6 < record["parameters"] / 4 < 23e6
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["train=configs/train/reader.py"], "trains a reader"),
+        (["train_options=('model.query_towers=(\"a=nq\",)',)"], "no class towers"),
+    ],
+)
+def test_what_the_plan_does_not_know_is_told(tmp_path, words, said):
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, *words)
+
+
 def test_mistakes_are_told(tmp_path, small):
     with pytest.raises(InputError, match=r"'h1000' is not known; there are .*H100"):
         run(tmp_path, "chips=H1000")
