@@ -26,12 +26,13 @@ CLASSES = ("qa=nq,hotpotqa", "claims=fever", "entities=aidayago2", "slots=struct
 
 def get_config(arg: str = "") -> ConfigDict:
     full = runpy.run_path(str(Path(__file__).with_name("multitask_dpr.py")))
+    some = dict(left_out=("fever", "nq"), shots=(128,))
     variants = full["studies"](
-        TASKS, CLASSES, single="steps=70; optimizer.warmup_steps=7", left_out=("fever", "nq"),
-        shots=(128,), adversarial=f"{DATA}/adversarial/mined.jsonl",
+        TASKS, CLASSES, **some, single="steps=70; optimizer.warmup_steps=7",
+        adversarial=f"{DATA}/adversarial/mined.jsonl",
         tuning="steps=40; optimizer.warmup_steps=4; optimizer.peak_lr=5e-5",
     )  # fmt: skip
     return full["sweep"](
-        arg, variants, TASKS, train="configs/train/kilt_world.py", kilt=f"{DATA}/kilt",
+        arg, variants, TASKS, **some, train="configs/train/kilt_world.py", kilt=f"{DATA}/kilt",
         gold=f"{DATA}/raw/{{task}}-dev-kilt.jsonl",
     )  # fmt: skip

@@ -43,6 +43,18 @@ def few_shot(
     return found
 
 
+def left_out_rows(left_out: Sequence[str], shots: Sequence[int]) -> tuple[str, ...]:
+    """Table 5's rows: of each task the model that was trained without it, or on few of its own."""
+    of = {"zero-shot": "without {task}"}
+    for shot in shots:
+        of |= {f"then {shot} examples": f"without {{task}}, then {shot}",
+               f"{shot} examples alone": f"{shot} of {{task}} alone"}  # fmt: skip
+    return tuple(
+        f"{row}: " + "; ".join(f"{task}={variant.format(task=task)}" for task in left_out)
+        for row, variant in of.items()
+    )
+
+
 def studies(
     tasks: Sequence[str],
     classes: Sequence[str],
@@ -79,11 +91,13 @@ def sweep(
     variants: dict[str, tuple[str, ...]],
     tasks: Sequence[str],
     *,
+    left_out: Sequence[str],
+    shots: Sequence[int],
     train: str,
     kilt: str,
     gold: str,
 ) -> ConfigDict:
-    """The sweep of one study. gold: the path of a task's file, with {task}."""
+    """The sweep of one study. left_out, shots: of table 5. gold: of a task's file, with {task}."""
     name, _, form = (arg if arg not in ("", "quicktest") else f"table3-{arg}").partition("-")
     if name not in variants or form not in ("", "quicktest"):
         raise ValueError(f"variant {arg!r} is not known; there are {', '.join(variants)}, each also"
@@ -95,6 +109,8 @@ def sweep(
     if name == "table3":
         parts = "; ".join(f"{task}=only {task}" for task in tasks)
         config.combined = (f"task-specific: {parts}",)
+    if name == "table5":
+        config.combined, config.tasks = left_out_rows(left_out, shots), tuple(left_out)
     config.evaluate = "configs/evaluate/kilt.py"
     files = tuple(f"{task}={gold.format(task=task)}" for task in tasks)
     config.evaluate_options = (f"benchmark={kilt}", f"gold={files}")
@@ -104,12 +120,13 @@ def sweep(
 
 
 def get_config(arg: str = "") -> ConfigDict:
+    some = dict(left_out=TASKS, shots=(128, 1024))
     variants = studies(
-        TASKS, CLASSES, single="epochs=80.0", left_out=TASKS, shots=(128, 1024),
+        TASKS, CLASSES, **some, single="epochs=80.0",
         tuning="epochs=40.0; data.batch_size=64; optimizer.warmup_steps=20",
         adversarial="runs/kilt_adversarial/mined.jsonl",
     )  # fmt: skip
     return sweep(
-        arg, variants, TASKS, train="configs/train/multitask_dpr.py", kilt="runs/kilt",
+        arg, variants, TASKS, **some, train="configs/train/multitask_dpr.py", kilt="runs/kilt",
         gold="{task}-dev-kilt.jsonl",
     )  # fmt: skip

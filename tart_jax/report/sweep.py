@@ -223,9 +223,8 @@ def _main_table(
     header = ["variant"]
     for scope in scopes:
         header += [scope, "seeds", f"minus {first}"]
-    queries = sum(
-        len(records) for records in next(iter(found.values()))[0]["scores"][scopes[0]].values()
-    )
+    asked = next(iter(found.values()))[0]["scores"][scopes[0]]
+    queries = sum(len(asked[task]) for task in tasks)
     note = (
         f"{queries:,} test queries in all; mean over tasks and {len(config.seeds)} seeds, brackets:"
         " paired-bootstrap 95% over queries."

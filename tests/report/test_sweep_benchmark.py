@@ -61,6 +61,14 @@ def test_a_row_takes_each_task_from_the_variant_named_for_it(world, tmp_path):  
     assert report["scores"]["Rprec"]["put together"][0] == pytest.approx(wanted)
 
 
+def test_a_row_may_have_the_asked_tasks_alone_and_these_queries_are_counted(world, tmp_path):  # noqa: F811
+    sweep.run(settings(world, combined=("alone: nq=shallow",), tasks=("nq",)), tmp_path)
+    report = io.read_json(tmp_path / "report.json")
+    assert report["tasks"] == ["nq"] and set(report["scores"]["Rprec"]) == {"BM25", "alone"}
+    asked = len(list(io.read_jsonl(world[1]["nq"])))
+    assert f"{asked} test queries in all" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize(
     "words, said",
     [("together", "names no task=variant"), ("together: nq=none", "'none' is no variant"),
