@@ -84,10 +84,8 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     record = io.read_json(io.existing(directory / "config.json", "the model's"))
     config: T5Config | BartConfig
     if record.get("model_type") == "bart":
-        try:
-            config = BartConfig.from_hf(record)
-        except InputError as error:
-            raise InputError(f"{directory / 'config.json'}: {error}") from error
+        config = shape_of(record, str(directory / "config.json"))
+        assert isinstance(config, BartConfig)
         params = names_bart.from_hf(weights.iterate(directory), config, str(source))
         tokenizer = Tokenizer.load(directory)
         if tokenizer.vocab_size > config.vocab_size:
@@ -102,6 +100,23 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     return Reader(config, params, format, known, tokenizer, sha256, str(source), dtype)
 
 
+def outline(source: str | Path) -> T5Config | BartConfig:
+    """The shape of what `load` would load, from its config.json; no weight is read."""
+    directory, _ = pretrained_cross.locate(source, pretrained_cross.PATTERNS)
+    path = io.existing(directory / "config.json", "the model's")
+    return shape_of(io.read_json(path), str(path))
+
+
+def shape_of(record: dict[str, Any], path: str) -> T5Config | BartConfig:
+    """From the dict of a `config.json`. InputError, with the path: neither T5 nor BART."""
+    try:
+        if record.get("model_type") == "bart":
+            return BartConfig.from_hf(record)
+        return T5Config.from_hf(record)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str) -> Reader:
     """A BART whose encoder and decoder begin as a BERT (Rothe et al. 2020, BERT2BERT).
 
@@ -112,25 +127,33 @@ def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str
     answers' tokens, a third without (2 layers, seed 0).
     InputError: no BERT of one tower, or one of fewer layers.
     """
-    source, shape, special = bert.source, bert.config.encoder, bert.tokenizer.id_of
+    source, shape = bert.source, bert.config.encoder
     if not isinstance(shape, BertConfig) or not bert.config.tied:
         raise InputError(f"{source}: config.model.new_decoder goes over a BERT of one tower.")
-    if decoder_layers > shape.num_hidden_layers:
-        raise InputError(f"config.model.new_decoder is {decoder_layers}, but the encoder it begins"
-                         f" as has {shape.num_hidden_layers} layers.")  # fmt: skip
-    heads, inner = shape.num_attention_heads, shape.intermediate_size
-    config = BartConfig(
-        vocab_size=shape.vocab_size, d_model=shape.hidden_size,
-        encoder_layers=shape.num_hidden_layers, decoder_layers=decoder_layers,
-        encoder_attention_heads=heads, decoder_attention_heads=heads, encoder_ffn_dim=inner,
-        decoder_ffn_dim=inner, max_position_embeddings=shape.max_position_embeddings,
-        activation_function=shape.hidden_act, pad_token_id=bert.tokenizer.pad_id,
-        eos_token_id=special("[SEP]"), decoder_start_token_id=special("[SEP]"),
-    )  # fmt: skip
+    end = bert.tokenizer.id_of("[SEP]")
+    config = config_over(shape, decoder_layers, pad_id=bert.tokenizer.pad_id, end_id=end)
     params = _params_of_bert(config, bert.params["document"]["encoder"])
     log.warning("The decoder of %s is new: a reader only when trained.", source)
     sha256 = weights.params_sha256(params)
     return Reader(config, params, ReaderFormat(), False, bert.tokenizer, sha256, source, dtype)
+
+
+def config_over(
+    shape: BertConfig, decoder_layers: int, *, pad_id: int = 0, end_id: int = 0
+) -> BartConfig:
+    """The shape of `over_encoder`. InputError: more layers than the encoder has."""
+    if decoder_layers > shape.num_hidden_layers:
+        raise InputError(f"config.model.new_decoder is {decoder_layers}, but the encoder it begins"
+                         f" as has {shape.num_hidden_layers} layers.")  # fmt: skip
+    heads, inner = shape.num_attention_heads, shape.intermediate_size
+    return BartConfig(
+        vocab_size=shape.vocab_size, d_model=shape.hidden_size,
+        encoder_layers=shape.num_hidden_layers, decoder_layers=decoder_layers,
+        encoder_attention_heads=heads, decoder_attention_heads=heads, encoder_ffn_dim=inner,
+        decoder_ffn_dim=inner, max_position_embeddings=shape.max_position_embeddings,
+        activation_function=shape.hidden_act, pad_token_id=pad_id, eos_token_id=end_id,
+        decoder_start_token_id=end_id,
+    )  # fmt: skip
 
 
 def _params_of_bert(config: BartConfig, old: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -16,14 +16,17 @@ from tart_jax.models import (
     pretrained_cross,
     reader,
 )
-from tart_jax.models.encoders import EncoderConfig
+from tart_jax.models.bart_config import BartConfig
+from tart_jax.models.bert import BertConfig
 from tart_jax.models.pretrained import Pretrained
 from tart_jax.models.pretrained_cross import PretrainedCross, Shardings
 from tart_jax.models.reader import Reader
+from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
 
 log = logging.getLogger(__name__)
 Model = Pretrained | PretrainedCross | Reader
+Config = TypeVar("Config", bound=BertConfig | T5Config | BartConfig)
 KINDS = {"dual": "dual encoder", "cross": "cross encoder", "reader": "reader"}
 # Options of config.model that only one kind of model has.
 OPTIONS = {
@@ -98,9 +101,7 @@ def _reader(
         raise InputError("config.model.layers: of a reader only with config.model.new_decoder.")
     else:
         model = reader.load(source, dtype=dtype)
-    names = {field.name for field in dataclasses.fields(model.config)} & set(DROPOUTS)
-    changes: dict[str, Any] = dict.fromkeys(names, rate)
-    return dataclasses.replace(model, config=dataclasses.replace(model.config, **changes))
+    return dataclasses.replace(model, config=with_dropout(model.config, rate))
 
 
 def _shortened(model: Pretrained, layers: int) -> Pretrained:
@@ -134,7 +135,8 @@ def _classed(model: Pretrained, classes: class_towers.Classes) -> Pretrained:
     return dataclasses.replace(model, params=params, weights_sha256=sha256, query_towers=classes)
 
 
-def with_dropout(encoder: EncoderConfig, rate: float) -> EncoderConfig:
-    names = {field.name for field in dataclasses.fields(encoder)} & set(DROPOUTS)
+def with_dropout(config: Config, rate: float) -> Config:
+    """The shape of an encoder or reader with this rate wherever it has one."""
+    names = {field.name for field in dataclasses.fields(config)} & set(DROPOUTS)
     changes: dict[str, Any] = dict.fromkeys(names, rate)
-    return dataclasses.replace(encoder, **changes)
+    return dataclasses.replace(config, **changes)

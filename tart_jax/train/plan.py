@@ -76,6 +76,19 @@ def text_batch(
     return _on(mesh, shapes | _labels(b, n))
 
 
+def reading_batch(
+    b: int, parts: int, *, input_length: int, answer_length: int, mesh: Mesh
+) -> Batch:
+    """The shapes of what `data.reading.ReadingCollator` makes, on the mesh."""
+    shapes = {
+        "input_tokens": ((b, parts, input_length), jnp.int32),
+        "input_mask": ((b, parts, input_length), bool),
+        "answer_tokens": ((b, answer_length), jnp.int32),
+        "answer_mask": ((b, answer_length), bool),
+    }
+    return _on(mesh, shapes)
+
+
 def _labels(b: int, n: int) -> dict[str, tuple[tuple[int, ...], Any]]:
     return {
         "document_valid": ((b, n), bool),

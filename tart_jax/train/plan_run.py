@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -16,16 +15,9 @@ from tart_jax import config as configs
 from tart_jax import distributed, io, sharding
 from tart_jax.distributed import FSDP, TENSOR
 from tart_jax.hardware import CHIPS, Chip
-from tart_jax.models import cross_encoder, dual_encoder, encoders, flops, pretrained
-from tart_jax.models.bert import BertConfig
-from tart_jax.models.cross_encoder import CrossEncoderConfig
-from tart_jax.models.dual_encoder import DualEncoderConfig
-from tart_jax.models.encoders import EncoderConfig
 from tart_jax.tables import Table
-from tart_jax.train import initial, live, objective_table, options, plan
-from tart_jax.train.build import build, load_trainable
-from tart_jax.train.state import TrainState
-from tart_jax.train.step import Step
+from tart_jax.train import live, objective_table, options, plan, plan_shapes
+from tart_jax.train.plan_shapes import Shape
 from tart_jax.types import InputError
 
 CHUNK = 64  # queries of a device
@@ -58,8 +50,7 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     devices = cpus(config.devices)
     mesh = distributed.make_mesh(dict(training.mesh), devices)
     options.check(training, mesh)
-    _require_known(training)
-    shape, tied = encoder(training, config.shape)
+    shape, tied = plan_shapes.model(training, config.shape)
     needs = estimate(training, shape, tied, mesh)
     _summary(config, training, needs).show()
     rooms = [config.room * 1e9 * chip.gigabytes for chip in chips]
@@ -69,16 +60,6 @@ def run(config: ConfigDict, workdir: Path | None) -> None:
     _fitting(config, training, needs, ways, chips).show()
     if workdir is not None:
         io.write_json(workdir / "plan.json", needs._asdict() | {"total": needs.total, "ways": ways})
-
-
-def _require_known(training: ConfigDict) -> None:
-    if training.model.query_towers:
-        raise InputError("plan knows no class towers; plan the training without query_towers.")
-    if objective_table.find(training.objective.name).kind == "reader":
-        raise InputError(
-            f"plan knows dual and cross-encoders; objective {training.objective.name!r} trains a"
-            " reader, whose memory only a run can tell (tart-jax train, few steps)."
-        )
 
 
 def named(words: str) -> list[Chip]:
@@ -107,52 +88,9 @@ def cpus(count: int) -> Sequence[jax.Device]:
     return devices[:count]
 
 
-def encoder(training: ConfigDict, shape: str) -> tuple[EncoderConfig, bool]:
-    """(the training's encoder, whether its towers are one).
-
-    shape: a config.json; "": as the training's source says.
-    """
-    want = training.model
-    if shape:
-        found = encoders.config_from_hf(io.read_json(io.existing(shape, "config.json")))
-        tied = True
-    else:
-        found, tied = pretrained.outline(want.source)
-    if want.layers is not None:
-        found, _ = encoders.first_layers(found, {}, want.layers)
-    return initial.with_dropout(found, want.dropout), tied if want.tied is None else want.tied
-
-
-def abstract(
-    training: ConfigDict, shape: EncoderConfig, tied: bool, mesh: Mesh
-) -> tuple[TrainState, Step, plan.Batch]:
-    """A training's state, step and batch, without a number in them."""
-    want, data = training.model, training.data
-    form: dict[str, Any] = dict(dtype=want.dtype, remat=want.remat, scan=want.scan)
-    b, n = data.batch_size, 1 + data.num_negatives
-    if objective_table.find(training.objective.name).kind == "dual":
-        dual = DualEncoderConfig(
-            shape, pooling=want.pooling or "mean", projection=want.projection,
-            normalize=bool(want.normalize), tied=tied, **form,
-        )  # fmt: skip
-        graphdef, params = dual_encoder.graphdef(dual), dual_encoder.abstract_params(dual)
-        batch = plan.text_batch(
-            b, n, query_length=data.query_length, document_length=data.document_length,
-            known_positives=data.known_positives, mesh=mesh,
-        )  # fmt: skip
-    else:
-        cross = CrossEncoderConfig(
-            shape, num_labels=want.num_labels or 2, dropout=want.dropout, **form
-        )
-        graphdef, params = cross_encoder.graphdef(cross), cross_encoder.abstract_params(cross)
-        batch = plan.pair_batch(b, n, data.pair_length, mesh)
-    begun = jax.eval_shape(lambda p: load_trainable(training).begin(p, seed=0), params)
-    return *build(training, graphdef, begun, mesh), batch
-
-
-def estimate(training: ConfigDict, shape: EncoderConfig, tied: bool, mesh: Mesh) -> Needs:
+def estimate(training: ConfigDict, shape: Shape, tied: bool, mesh: Mesh) -> Needs:
     """What a step needs, from abstract shapes."""
-    state, step, batch = abstract(training, shape, tied, mesh)
+    state, step, batch = plan_shapes.abstract(training, shape, tied, mesh)
     key = jax.eval_shape(lambda: jax.random.key(0, impl=training.prng))
     temporaries = live.peak(jax.make_jaxpr(step)(state, batch, key), _size(state, shape, mesh))
     parts = list(plan.parts(state))
@@ -162,22 +100,15 @@ def estimate(training: ConfigDict, shape: EncoderConfig, tied: bool, mesh: Mesh)
         gathered = sum(part.total for part in weights) // mesh.shape.get(TENSOR, 1)
     rows = sum(live.bytes_of(value) for value in batch.values()) // sharding.batch_devices(mesh)
     moments = sum(part.per_device for part in parts) - held
-    texts = [
-        batch[name] for name in ("query_tokens", "document_tokens", "pair_tokens") if name in batch
-    ]
-    lengths = [np.full(math.prod(text.shape[:-1]), text.shape[-1]) for text in texts]
-    work = flops.training(shape, np.concatenate(lengths))
+    work = plan_shapes.operations(shape, batch)
     return Needs(held, moments, rows, temporaries + gathered, work)
 
 
-def _size(state: Any, shape: EncoderConfig, mesh: Mesh) -> live.Size:
+def _size(state: Any, shape: Shape, mesh: Mesh) -> live.Size:
     """An array's bytes on a device: what is as large as a weight is whole, the rest divided."""
     rows, tensor = sharding.batch_devices(mesh), mesh.shape.get(TENSOR, 1)
     weights = {leaf.shape for leaf in jax.tree.leaves(state.params) if len(leaf.shape) > 1}
-    if isinstance(shape, BertConfig):
-        inner = {shape.intermediate_size, shape.num_attention_heads}
-    else:
-        inner = {shape.d_ff, shape.num_heads}
+    inner = plan_shapes.inner(shape)
 
     def size(aval: Any) -> int:
         whole, dims = live.bytes_of(aval), getattr(aval, "shape", ())
@@ -191,9 +122,11 @@ def _size(state: Any, shape: EncoderConfig, mesh: Mesh) -> live.Size:
 
 def _ways(training: ConfigDict) -> list[str]:
     """The ways to save memory, the first as configured."""
-    dual = objective_table.find(training.objective.name).kind == "dual"
+    kind = objective_table.find(training.objective.name).kind
+    if kind == "reader":  # it has neither
+        return [CONFIGURED]
     remat = [f"remat={name}" for name in ("dots", "layer") if name != training.model.remat]
-    return [CONFIGURED, *remat, *([CHUNKED] if dual else [])]
+    return [CONFIGURED, *remat, *([CHUNKED] if kind == "dual" else [])]
 
 
 def _changed(training: ConfigDict, way: str, mesh: Mesh, queries: int) -> ConfigDict | None:
@@ -217,7 +150,7 @@ def _changed(training: ConfigDict, way: str, mesh: Mesh, queries: int) -> Config
 def _searched(
     training: ConfigDict,
     way: str,
-    shape: EncoderConfig,
+    shape: Shape,
     tied: bool,
     mesh: Mesh,
     rooms: Sequence[float],

@@ -1,13 +1,16 @@
 """FLOPs by formula against those that XLA counts in the compiled program."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from tart_jax.models import dual_encoder, flops
+from tart_jax.models import bart, dual_encoder, flops, generate, t5_decoder
+from tart_jax.models.bart_config import BartConfig
 from tart_jax.models.bert import BertConfig
 from tart_jax.models.dual_encoder import DualEncoderConfig
 from tart_jax.models.t5_config import T5Config
@@ -45,6 +48,30 @@ def test_a_forward_pass_has_the_flops_that_xla_counts(config):
     for rows, length in ((4, 64), (2, 256)):
         ours = flops.forward(config, np.full(rows, length))
         assert ours <= counted(config, rows, length) <= 1.05 * ours
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_a_readers_step_has_the_flops_that_xla_counts(kind, parts):
+    """Within 5%: a vocabulary of some size, as its product counts."""
+    if kind == "bart":
+        config, module = BartConfig(512, 256, 2, 3, 4, 4, 512, 512), bart
+    else:
+        config = dataclasses.replace(T5, vocab_size=512, num_decoder_layers=3)
+        module = t5_decoder
+    graph = module.graphdef(config)
+    params = jax.eval_shape(functools.partial(module.init, config), jax.random.key(0))
+
+    def loss(params, inputs, mask, answers):
+        model = nnx.merge(graph, params)
+        memory, memory_mask = generate.read(model, inputs, mask, None)
+        return jnp.sum(model.decode(answers, memory, memory_mask) ** 2)
+
+    shapes = (jnp.int32, (4, parts, 64)), (jnp.bool_, (4, parts, 64)), (jnp.int32, (4, 48))
+    arguments = [jax.ShapeDtypeStruct(shape, dtype) for dtype, shape in shapes]
+    program = jax.jit(jax.grad(loss)).lower(params, *arguments).compile()
+    ours = flops.reading(config, np.full(4 * parts, 64), np.full(4, 48), parts)
+    assert 0.95 * ours <= program.cost_analysis()["flops"] <= 1.05 * ours
 
 
 def test_training_has_three_times_the_flops():

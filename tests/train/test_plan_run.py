@@ -8,9 +8,10 @@ import pytest
 
 from tart_jax import config as configs
 from tart_jax import distributed, hardware
+from tart_jax.models.bart_config import BartConfig
 from tart_jax.models.bert import BertConfig
 from tart_jax.models.t5_config import T5Config
-from tart_jax.train import initial, plan, plan_run
+from tart_jax.train import initial, plan, plan_run, plan_shapes
 from tart_jax.types import InputError
 
 SMALL = BertConfig(hidden_size=384, num_hidden_layers=2, num_attention_heads=12,
@@ -24,6 +25,12 @@ TWENTY = ("data.batch_size=24", "data.num_negatives=1")
 CHUNKED = ("data.batch_size=256", "data.num_negatives=1", "objective.chunk_size=32")
 
 
+BART = BartConfig(2000, 256, 2, 2, 4, 4, 1024, 1024)
+READING = ("objective.name=reading", "data.batch_size=32", "data.pair_length=96",
+           "data.answer_length=24", "data.passages=2")  # fmt: skip
+FUSED = (*READING, "data.fusion=True")
+
+
 def settings(words):
     return configs.load("configs/train/default.py", [f"--config.{word}" for word in words])
 
@@ -34,7 +41,7 @@ def both(shape, words):
 
     shape = initial.with_dropout(shape, config.model.dropout)
     mesh = distributed.make_mesh({"data": 1}, jax.devices()[:1])
-    state, step, batch = plan_run.abstract(config, shape, True, mesh)
+    state, step, batch = plan_shapes.abstract(config, shape, True, mesh)
     program = plan.compile_step(
         step, state, batch, prng=config.prng, mesh=mesh, options=plan.FOR_MEMORY
     )
@@ -54,6 +61,13 @@ def check(shape, words):
 @pytest.mark.parametrize("words", [TWENTY, CHUNKED], ids=["whole", "chunked"])
 def test_the_plan_is_within_15_percent_of_xla_for_a_small_bert(words):
     check(SMALL, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [READING, FUSED], ids=["prepended", "fused"])
+@pytest.mark.parametrize("shape", [BART, T5_SMALL], ids=["bart", "t5"])
+def test_the_plan_of_a_reader_is_within_15_percent_of_xla(shape, words):
+    check(shape, words)
 
 
 @pytest.mark.slow
@@ -116,16 +130,24 @@ def test_the_encoder_is_read_from_its_source_without_weights(tmp_path):
     assert 22e6 < record["parameters"] / 4 < 23e6
 
 
-@pytest.mark.parametrize(
-    "words, said",
-    [
-        (["train=configs/train/reader.py"], "trains a reader"),
-        (["train_options=('model.query_towers=(\"a=nq\",)',)"], "no class towers"),
-    ],
-)
-def test_what_the_plan_does_not_know_is_told(tmp_path, words, said):
-    with pytest.raises(InputError, match=said):
-        run(tmp_path, *words)
+def test_class_towers_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no class towers"):
+        run(tmp_path, "train_options=('model.query_towers=(\"a=nq\",)',)")
+
+
+def test_a_reader_is_planned_by_the_shape_of_its_source(tmp_path):
+    record = run(tmp_path, "chips=H100", "train=configs/train/kilt_reader.py")
+    two_layers_each_and_a_table = 2 * 1.77e6 + 2 * 2.37e6 + 30_522 * 385 + 4 * 514 * 384
+    assert record["parameters"] / 4 == pytest.approx(two_layers_each_and_a_table, rel=0.02)
+    assert set(record["ways"]) == {"as configured"}
+    fused = ("data.fusion=True", "data.passages=4")
+    four = run(tmp_path, "chips=", "train=configs/train/kilt_reader.py", f"train_options={fused}")
+    assert four["parameters"] == record["parameters"] and four["flops"] > 2 * record["flops"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(BART.to_hf()))
+    large = run(tmp_path, "chips=", "train=configs/train/reader.py", f"shape={path}",
+                "train_options=('data.batch_size=8',)")  # fmt: skip
+    assert large["optimizer"] == pytest.approx(2 * large["parameters"], rel=1e-3)
 
 
 def test_mistakes_are_told(tmp_path, small):
