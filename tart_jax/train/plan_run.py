@@ -216,7 +216,8 @@ def _fitting(
     note = (
         f"Largest of {asked:,} times a power of two, on {config.devices} devices together, with"
         f" {config.room:.0%} of each memory. (!): fewer than asked for. ms: of a step as"
-        f" configured, at {MFU:.0%} of the bfloat16 peak. {CHUNKED}: {CHUNK} queries a device at a"
-        " time, or as divides the batch."
+        f" configured, at {MFU:.0%} of the bfloat16 peak."
     )
+    if CHUNKED in ways:
+        note += f" {CHUNKED}: {CHUNK} queries a device at a time, or as divides the batch."
     return Table("Queries of a step that fit", ["device", "ms", *ways], rows, note)
