@@ -55,7 +55,7 @@ def whole(tmp_path_factory, world) -> Path:
 def started_from(workdir: Path, number: int) -> str:
     """The weights that a round's training began with, as its checkpoints have them."""
     folder = workdir / f"round-{number}" / "train" / "checkpoints"
-    with Checkpoints(folder, keep_last=2, best_metric=loop.BEST) as checkpoints:
+    with Checkpoints(folder, keep_last=2, best_metric=loop.BEST_OF_RANKING) as checkpoints:
         return checkpoints.position()[1]["model.weights_sha256"]
 
 
