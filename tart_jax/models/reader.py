@@ -123,8 +123,8 @@ def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str
     BART's layers are BERT's but for the token types, of which the first is added to the positions,
     and 1e-5 in the norms. Decoder and output share the encoder's table of tokens. The decoder has
     BERT's first layers; where the paper starts its attention to the encoder at random, it begins as
-    the layer's attention to itself: 160 steps on 1,500 short passages then gave half of the
-    answers' tokens, a third without (2 layers, seed 0).
+    the layer's attention to itself. After 160 steps on 1,500 short passages 0.50 of the answers'
+    tokens were right in training, 0.33 with one layer of random weights (two of MiniLM, seed 0).
     InputError: no BERT of one tower, or one of fewer layers.
     """
     source, shape = bert.source, bert.config.encoder
