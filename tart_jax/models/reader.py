@@ -32,6 +32,7 @@ from tart_jax.models import (
 )
 from tart_jax.models.bart_config import BartConfig
 from tart_jax.models.bert import BertConfig
+from tart_jax.models.encoders import EncoderConfig
 from tart_jax.models.export_cross import replacing
 from tart_jax.models.t5_config import T5Config
 from tart_jax.types import InputError
@@ -128,7 +129,7 @@ def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str
     InputError: no BERT of one tower, or one of fewer layers.
     """
     source, shape = bert.source, bert.config.encoder
-    if not isinstance(shape, BertConfig) or not bert.config.tied:
+    if not bert.config.tied:
         raise InputError(f"{source}: config.model.new_decoder goes over a BERT of one tower.")
     end = bert.tokenizer.id_of("[SEP]")
     config = config_over(shape, decoder_layers, pad_id=bert.tokenizer.pad_id, end_id=end)
@@ -139,9 +140,11 @@ def over_encoder(bert: pretrained.Pretrained, decoder_layers: int, *, dtype: str
 
 
 def config_over(
-    shape: BertConfig, decoder_layers: int, *, pad_id: int = 0, end_id: int = 0
+    shape: EncoderConfig, decoder_layers: int, *, pad_id: int = 0, end_id: int = 0
 ) -> BartConfig:
-    """The shape of `over_encoder`. InputError: more layers than the encoder has."""
+    """The shape of `over_encoder`. InputError: no BERT, more layers than the encoder has."""
+    if not isinstance(shape, BertConfig):
+        raise InputError("config.model.new_decoder goes over a BERT; the source is a T5.")
     if decoder_layers > shape.num_hidden_layers:
         raise InputError(f"config.model.new_decoder is {decoder_layers}, but the encoder it begins"
                          f" as has {shape.num_hidden_layers} layers.")  # fmt: skip

@@ -62,7 +62,7 @@ def model(training: ConfigDict, shape: str) -> tuple[Shape, bool]:
     if want.layers is not None:
         read, _ = encoders.first_layers(read, {}, want.layers)
     found = read
-    if want.new_decoder and isinstance(read, BertConfig):
+    if want.new_decoder:
         found = reader.config_over(read, want.new_decoder)
     return initial.with_dropout(found, want.dropout), tied if want.tied is None else want.tied
 

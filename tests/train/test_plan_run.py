@@ -135,6 +135,13 @@ def test_class_towers_are_refused(tmp_path):
         run(tmp_path, "train_options=('model.query_towers=(\"a=nq\",)',)")
 
 
+def test_a_new_decoder_over_a_t5_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(T5_SMALL.to_hf()))
+    with pytest.raises(InputError, match="the source is a T5"):
+        run(tmp_path, f"shape={path}", "train=configs/train/kilt_reader.py")
+
+
 def test_a_reader_is_planned_by_the_shape_of_its_source(tmp_path):
     record = run(tmp_path, "chips=H100", "train=configs/train/kilt_reader.py")
     two_layers_each_and_a_table = 2 * 1.77e6 + 2 * 2.37e6 + 30_522 * 385 + 4 * 514 * 384
