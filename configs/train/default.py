@@ -35,9 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.query_towers = ()  # ("qa=nq,triviaqa", "claims=fever"): one a class
     config.model.num_labels = placeholder(int)  # cross_*: logits, 1 or 2; None: as the folder says
     config.model.new_head = False  # cross_*: the head starts at random, over any encoder
-    config.model.new_decoder = (
-        0  # reading: layers of a decoder begun as the BERT under it; 0: none is new
-    )
+    config.model.new_decoder = 0  # reading: layers of a decoder begun as its BERT; 0: none is new
     config.model.dropout = 0.1  # probability, for hidden units and attention weights
     config.model.dtype = "float32"  # of matrix products: float32 or bfloat16
     config.model.scan = False  # T5: layers stacked, so that a deep one compiles as fast as one

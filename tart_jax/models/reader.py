@@ -82,11 +82,9 @@ def load(source: str | Path, *, dtype: str = "float32") -> Reader:
     InputError: another kind of model; keys that are missing, misshaped or unexpected.
     """
     directory, _ = pretrained_cross.locate(source, pretrained_cross.PATTERNS)
-    record = io.read_json(io.existing(directory / "config.json", "the model's"))
-    config: T5Config | BartConfig
-    if record.get("model_type") == "bart":
-        config = shape_of(record, str(directory / "config.json"))
-        assert isinstance(config, BartConfig)
+    path = io.existing(directory / "config.json", "the model's")
+    config = shape_of(io.read_json(path), str(path))
+    if isinstance(config, BartConfig):
         params = names_bart.from_hf(weights.iterate(directory), config, str(source))
         tokenizer = Tokenizer.load(directory)
         if tokenizer.vocab_size > config.vocab_size:

@@ -16,7 +16,7 @@ from tart_jax import distributed, io, sharding
 from tart_jax.distributed import FSDP, TENSOR
 from tart_jax.hardware import CHIPS, Chip
 from tart_jax.tables import Table
-from tart_jax.train import live, objective_table, options, plan, plan_shapes
+from tart_jax.train import live, options, plan, plan_shapes
 from tart_jax.train.plan_shapes import Shape
 from tart_jax.types import InputError
 
@@ -122,7 +122,7 @@ def _size(state: Any, shape: Shape, mesh: Mesh) -> live.Size:
 
 def _ways(training: ConfigDict) -> list[str]:
     """The ways to save memory, the first as configured."""
-    kind = objective_table.find(training.objective.name).kind
+    kind = plan_shapes.kind(training)
     if kind == "reader":  # it has neither
         return [CONFIGURED]
     remat = [f"remat={name}" for name in ("dots", "layer") if name != training.model.remat]

@@ -160,6 +160,13 @@ def test_the_encoder_under_a_new_decoder_is_berts(tiny_model):
     )
 
 
+def test_a_new_decoder_does_not_go_over_two_towers(tiny_model):
+    from tart_jax.models import pretrained
+
+    with pytest.raises(InputError, match="a BERT of one tower"):
+        reader.over_encoder(pretrained.load(tiny_model, tied=False), 1, dtype="float32")
+
+
 def test_what_is_no_reader_is_told(tmp_path, tiny_model):
     with pytest.raises(InputError):
         reader.load(tiny_model)
